@@ -1,0 +1,1 @@
+"""The generated part of the training corpus: modules of our own sentences, seeded and reproducible."""
