@@ -1,0 +1,1 @@
+"""Agents, tools and workflows: clients of the proxy over HTTP like any other."""

@@ -1,0 +1,1 @@
+"""The detectors, one a file; `catalog` names them all."""

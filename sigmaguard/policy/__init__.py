@@ -1,0 +1,1 @@
+"""Policy packs: from YAML to one immutable compiled policy."""

@@ -1,0 +1,115 @@
+"""The shape of a policy pack and of a rule file, as YAML. Knows the schema, not what it means."""
+
+from typing import Literal
+
+import msgspec
+
+from sigmaguard.model import Action, OnFault, Origin, Timing
+
+
+class ActionByDirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An action for what goes in and one for what comes out."""
+
+    input: Action = Action.FLAG
+    output: Action = Action.FLAG
+
+
+class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one detector runs under a pack.
+
+    `action` is for its findings where no rule says otherwise. `threshold` drops weaker findings
+    (score 0..1). `origins` empty means the detector's own. `directions` where it looks.
+    `timing: parallel` lets the request leave while the detector still works; only a detector that
+    neither masks nor guards what must not leave may do that. `options` belong to the detector and
+    are checked by it.
+    """
+
+    enabled: bool = True
+    action: Action | ActionByDirection = Action.FLAG
+    threshold: float = 0.0
+    timing: Timing = Timing.BEFORE
+    origins: tuple[Origin, ...] = ()
+    directions: tuple[Literal["input", "output"], ...] = ("input", "output")
+    on_fault: OnFault | None = None
+    options: dict[str, object] = {}
+
+
+class RuleOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a pack changes about one rule (`leak.github_token`) or family (`leak.*`)."""
+
+    action: Action | ActionByDirection | None = None
+    threshold: float | None = None
+    enabled: bool = True
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes beyond which an exchange is refused."""
+
+    request_bytes: int = 32 * 1024 * 1024
+    response_bytes: int = 64 * 1024 * 1024
+    segments: int = 20_000
+    hold_chars: int = 65_536
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pack's own proof: this text must end in this action."""
+
+    text: str
+    action: Action
+    origin: Origin = Origin.USER
+    direction: Literal["input", "output"] = "input"
+    rule: str = ""
+
+
+class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A policy as written. `extends` names another pack whose fields it changes key by key."""
+
+    name: str
+    description: str = ""
+    extends: str | None = None
+    budget_ms: float = 250.0
+    on_fault: OnFault = OnFault.CLOSED
+    unknown_endpoints: Literal["pass", "refuse"] = "pass"
+    unknown_fields: Literal["pass", "refuse"] = "pass"
+    limits: Limits = Limits()
+    detectors: dict[str, DetectorConfig] = {}
+    rules: dict[str, RuleOverride] = {}
+    cases: tuple[Case, ...] = ()
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule of a rule file, with its proof.
+
+    `id` is `family.name`. `keywords` are literal strings of which one must occur for `pattern` to
+    be tried (case-insensitive); `pattern` a Python regular expression whose group `value`, where
+    there is one, is the finding's span. `entropy` is the least Shannon entropy (bits a character)
+    of the value. `check` names a validity check the detector knows (`github_crc`, `jwt`, `luhn`,
+    `pem`, ...). `allow` are literal values that are documented examples. `provenance` says where
+    the format is documented (a name or title). `max_chars` bounds a finding's length for streams.
+    """
+
+    id: str
+    description: str
+    match: tuple[str, ...]
+    miss: tuple[str, ...]
+    keywords: tuple[str, ...] = ()
+    pattern: str = ""
+    entity: str = ""
+    score: float = 1.0
+    entropy: float = 0.0
+    check: str = ""
+    allow: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    lang: str = ""
+    origins: tuple[Origin, ...] = ()
+    provenance: str = ""
+    max_chars: int = 512
+
+
+class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of rules for one detector."""
+
+    detector: str
+    rules: tuple[Rule, ...]
+    description: str = ""
+    tags: tuple[str, ...] = ()
