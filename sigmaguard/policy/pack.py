@@ -42,6 +42,19 @@ class RuleOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
+class MaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How values of one entity are masked.
+
+    `placeholder` is reversible (`<EMAIL_1>`, restored to its sender), `redact` leaves `[EMAIL]`,
+    `replace` puts `text`, `hash` a keyed digest, `partial` keeps the last `keep` characters,
+    `synthetic` another value of the same shape.
+    """
+
+    operator: Literal["placeholder", "redact", "replace", "hash", "partial", "synthetic"] = "placeholder"
+    text: str = ""
+    keep: int = 4
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes beyond which an exchange is refused."""
 
@@ -62,7 +75,10 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A policy as written. `extends` names another pack whose fields it changes key by key."""
+    """A policy as written. `extends` names another pack whose fields it changes key by key.
+
+    `masks` is keyed by entity (`EMAIL`) or `*`.
+    """
 
     name: str
     description: str = ""
@@ -74,6 +90,7 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     detectors: dict[str, DetectorConfig] = {}
     rules: dict[str, RuleOverride] = {}
+    masks: dict[str, MaskConfig] = {}
     cases: tuple[Case, ...] = ()
 
 
