@@ -1,0 +1,72 @@
+"""Draws attack examples from the sentence banks; refuses to know where a text will be planted."""
+
+import random
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from detection.corpus.attack_grammar import Bank, Family, expand, load
+from detection.corpus.example import Example
+
+LANGUAGES = {"en": 50, "de": 25, "fr": 9, "it": 8, "es": 8}  # shares in percent; they add up to 100
+TRIES = 12  # draws before a repeated text is given up
+
+Rework = Callable[[str, random.Random], str]
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """One expanded frame with the language and family it came from."""
+
+    text: str
+    lang: str
+    family: Family
+
+
+class Deck(msgspec.Struct, frozen=True):
+    """The banks of every language, ready to draw from."""
+
+    banks: dict[str, Bank]
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that have at least one family."""
+        return [lang for lang in LANGUAGES if self.banks[lang].families]
+
+    def draw(self, rng: random.Random, lang: str | None = None) -> Draw:
+        """Draw a family, larger ones more often, then a frame of it, and expand the frame."""
+        if lang is None:
+            present = self.languages
+            lang = rng.choices(present, [LANGUAGES[name] for name in present])[0]
+        bank = self.banks[lang]
+        weights = [len(family.frames) ** 0.5 for family in bank.families]
+        family = rng.choices(bank.families, weights)[0]
+        return Draw(expand(rng.choice(family.frames), bank.slots, rng), lang, family)
+
+    def fill(self, slot: str, lang: str, rng: random.Random) -> str:
+        """Expand one slot of a language."""
+        return expand(f"${slot}", self.banks[lang].slots, rng)
+
+
+def tidy(text: str) -> str:
+    """Remove the double blanks and loose commas that empty branches leave behind."""
+    text = re.sub(r"(?<=\S) +([,;.!?])(?=\s|$)", r"\1", re.sub(r"(?<=\S)  +", " ", text))
+    return re.sub(r"([,;.]) *([.;])(?=\s|$)", r"\1", text).strip()
+
+
+def open_deck(*names: str) -> Deck:
+    """Load the named banks in every language."""
+    return Deck({lang: load(lang, *names) for lang in LANGUAGES})
+
+
+def distinct(draw: Callable[[], Example], count: int) -> Iterator[Example]:
+    """Yield count examples, drawing again where a text has come before (a few times, then it may repeat)."""
+    seen: set[str] = set()
+    for _ in range(count):
+        example = draw()
+        for _ in range(TRIES):
+            if example.text not in seen:
+                break
+            example = draw()
+        seen.add(example.text)
+        yield example

@@ -1,0 +1,29 @@
+"""Writes attempts of a user to talk a model out of its policy by roles, modes, fiction, games and claims."""
+
+import random
+from collections.abc import Iterator
+
+from detection.corpus.attack_frames import Deck, distinct, open_deck, tidy
+from detection.corpus.attack_style import roughen
+from detection.corpus.example import Example
+
+SOURCE = "attack_jailbreak"
+
+
+def generate(rng: random.Random, count: int) -> Iterator[Example]:
+    """Yield count jailbreaks, origin `user`, over all families and languages."""
+    deck = open_deck("attack_slots", "attack_jailbreak")
+    return distinct(lambda: _example(deck, rng), count)
+
+
+def _example(deck: Deck, rng: random.Random) -> Example:
+    drawn = deck.draw(rng)
+    return Example(
+        text=roughen(tidy(drawn.text), rng),
+        label="jailbreak",
+        origin="user",
+        kind=drawn.family.kind,
+        lang=drawn.lang,
+        source=SOURCE,
+        template=f"{SOURCE}/{drawn.family.id}",
+    )
