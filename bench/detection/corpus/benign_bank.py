@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 SENTENCES = Path(__file__).parent / "sentences"
-_HEAD = re.compile(r"\[[a-z0-9_]+( (kind|origin)=\w+)*\]")
+_HEAD = re.compile(r"\[[a-z0-9_]+( (kind|origin)=[a-z-]+)*\]")
 
 
 class Family(msgspec.Struct, frozen=True):
