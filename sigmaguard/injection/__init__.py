@@ -1,0 +1,1 @@
+"""The injection classifier: text and origin in, a calibrated score out. Knows weights, not policies."""
