@@ -17,8 +17,19 @@ class ActiveDetector:
     threshold: float
     timing: Timing
     origins: frozenset[Origin]
-    directions: frozenset[Direction]
     on_fault: OnFault
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The detectors of one direction and timing, and the origins any of them looks at.
+
+    `scope` is part of the verdict memory's key: it names everything that could change an answer.
+    """
+
+    scope: str
+    detectors: tuple[ActiveDetector, ...]
+    origins: frozenset[Origin]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +43,8 @@ class Policy:
     name: str
     revision: str
     description: str
-    detectors: tuple[ActiveDetector, ...]
+    plans: Mapping[tuple[Direction, Timing], Plan]
+    detectors: Mapping[str, ActiveDetector]
     rule_actions: Mapping[str, tuple[Action | None, Action | None]]
     rule_thresholds: Mapping[str, float]
     disabled: frozenset[str]
@@ -43,6 +55,28 @@ class Policy:
     refuse_unknown_endpoints: bool
     refuse_unknown_fields: bool
     pack: Pack
+
+    def plan(self, direction: Direction, timing: Timing) -> Plan:
+        """The detectors of one direction and timing."""
+        return self.plans[direction, timing]
+
+    def action(self, rule: str, detector: str, direction: Direction) -> Action:
+        """What the policy does about a finding of this rule: the rule's, its family's, the detector's."""
+        at = 0 if direction is Direction.INPUT else 1
+        for name in (rule, rule.partition(".")[0] + ".*"):
+            chosen = self.rule_actions.get(name)
+            if chosen is not None and chosen[at] is not None:
+                return chosen[at] or Action.ALLOW
+        active = self.detectors.get(detector)
+        return active.actions[at] if active else Action.FLAG
+
+    def threshold(self, rule: str, detector: str) -> float:
+        """The least score at which a finding of this rule counts."""
+        for name in (rule, rule.partition(".")[0] + ".*"):
+            if name in self.rule_thresholds:
+                return self.rule_thresholds[name]
+        active = self.detectors.get(detector)
+        return active.threshold if active else 0.0
 
     def __repr__(self) -> str:
         return f"Policy({self.name!r}, revision={self.revision!r})"

@@ -77,7 +77,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A policy as written. `extends` names another pack whose fields it changes key by key.
 
-    `masks` is keyed by entity (`EMAIL`) or `*`.
+    `masks` is keyed by entity (`EMAIL`) or `*`. `rule_files` are read beside the pack, added to the
+    shipped ones; `custom_rules` are the same, written in place.
     """
 
     name: str
@@ -91,6 +92,8 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detectors: dict[str, DetectorConfig] = {}
     rules: dict[str, RuleOverride] = {}
     masks: dict[str, MaskConfig] = {}
+    rule_files: tuple[str, ...] = ()
+    custom_rules: tuple["RuleFile", ...] = ()
     cases: tuple[Case, ...] = ()
 
 

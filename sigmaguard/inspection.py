@@ -1,0 +1,212 @@
+"""One direction of one exchange being inspected, without I/O: what is new, who must look, what they said.
+
+Knows the verdict memory and the detectors' protocol; runs no thread, reads no clock, decides nothing.
+The caller runs each `Work` where it likes (the loop, a pool) and hands back what came of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import msgspec
+
+from sigmaguard.detector import Cost, Passage
+from sigmaguard.errors import DetectorError
+from sigmaguard.fold import readings
+from sigmaguard.joined import Joined, seams, take_back
+from sigmaguard.memory import Remembered, VerdictMemory, content_digest
+from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Segment, Timing
+from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
+
+# Which detectors look across a seam: within one message all that run inline, between messages only
+# those whose finding cannot come about by two harmless messages standing side by side.
+ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
+SCORED_FAMILIES = ("injection.", "jailbreak.")
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """Passages that one detector must look at; `rows` says which new text each belongs to."""
+
+    active: ActiveDetector
+    passages: list[Passage]
+    rows: list[int]
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """One text not remembered: a segment's (index) or a seam's (joined)."""
+
+    key: tuple[str, str, bytes]
+    index: int
+    joined: Joined | None
+    findings: list[Finding] = field(default_factory=list)
+    whole: bool = True
+
+
+class Inspection:
+    """Collects findings of one plan (direction and timing) over the segments of one body."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        direction: Direction,
+        timing: Timing,
+        segments: Sequence[Segment],
+        memory: VerdictMemory,
+        *,
+        tenant: str,
+        digest_key: bytes,
+    ) -> None:
+        self.policy = policy
+        self.direction = direction
+        self.plan: Plan = policy.plan(direction, timing)
+        self.segments = segments
+        self.score = 0.0
+        self.faults: list[Fault] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self._memory = memory
+        self._digest_key = digest_key
+        self._scope = f"{self.plan.scope}/{tenant}"
+        self._found: list[Finding] = []
+        self._rows: list[_Row] = []
+        if self.plan.detectors:
+            self._recall()
+
+    @property
+    def fresh(self) -> int:
+        """How many texts had not been seen before."""
+        return len(self._rows)
+
+    def _recall(self) -> None:
+        scope, wanted, memory = self._scope, self.plan.origins, self._memory
+        for index, segment in enumerate(self.segments):
+            if segment.origin not in wanted or not segment.text:
+                continue
+            key = (scope, segment.origin, content_digest(segment.text))
+            known = memory.get(key)
+            if known is None:
+                self._rows.append(_Row(key, index, None))
+            else:
+                self._add(index, known)
+        if not any(active.detector.cost is Cost.INLINE for active in self.plan.detectors):
+            return
+        seam_scope = scope + "/seam"
+        for joined in seams(self.segments):
+            key = (seam_scope if joined.within else seam_scope + "s", joined.origin, content_digest(joined.text))
+            known = memory.get(key)
+            if known is None:
+                self._rows.append(_Row(key, -1, joined))
+            elif known.findings:
+                self._add_joined(joined, known.findings)
+
+    def _add(self, index: int, known: Remembered) -> None:
+        if known.score > self.score:
+            self.score = known.score
+        if known.findings:
+            path = self.segments[index].path
+            self._found.extend(msgspec.structs.replace(one, path=path) for one in known.findings)
+
+    def _add_joined(self, joined: Joined, findings: Iterable[Finding]) -> None:
+        for index, finding in take_back(joined, findings):
+            self.score = max(self.score, finding.score if finding.rule.startswith(SCORED_FAMILIES) else 0.0)
+            self._found.append(msgspec.structs.replace(finding, path=self.segments[index].path))
+
+    def work(self) -> list[Work]:
+        """What each detector must look at; empty where everything was seen before."""
+        if not self._rows:
+            for active in self.plan.detectors:
+                self.outcomes[active.detector.name] = Outcome.CLEAN
+            return []
+        passages = [self._passage(row) for row in self._rows]
+        every: list[Work] = []
+        for active in self.plan.detectors:
+            chosen = [at for at, row in enumerate(self._rows) if self._concerns(active, row)]
+            self.outcomes[active.detector.name] = Outcome.CLEAN
+            if chosen:
+                every.append(Work(active, [passages[at] for at in chosen], chosen))
+        return every
+
+    def _passage(self, row: _Row) -> Passage:
+        if row.joined is None:
+            segment = self.segments[row.index]
+            return Passage(segment, readings(segment.text), self.direction)
+        segment = Segment("", row.joined.origin, row.joined.text)
+        return Passage(segment, readings(segment.text), self.direction, is_joined=True)
+
+    def _concerns(self, active: ActiveDetector, row: _Row) -> bool:
+        if row.joined is None:
+            return self.segments[row.index].origin in active.origins
+        if active.detector.cost is not Cost.INLINE or row.joined.origin not in active.origins:
+            return False
+        return row.joined.within or active.detector.name in ACROSS_MESSAGES
+
+    def run(self, work: Work) -> None:
+        """Runs one piece of work right here and takes its answer; a failure becomes a fault."""
+        try:
+            answer = work.active.detector.detect(work.passages)
+        except (DetectorError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            self.fail(work, f"{type(error).__name__} in {work.active.detector.name}")
+        else:
+            self.take(work, answer)
+
+    def take(self, work: Work, answer: Sequence[Sequence[Finding]]) -> None:
+        """Takes a detector's answer: one list of findings a passage."""
+        if len(answer) != len(work.passages):
+            self.fail(work, f"{work.active.detector.name} answered {len(answer)} of {len(work.passages)} passages")
+            return
+        for at, findings in zip(work.rows, answer, strict=True):
+            if findings:
+                self._rows[at].findings.extend(findings)
+
+    def fail(self, work: Work, message: str, *, timed_out: bool = False) -> None:
+        """Notes that a detector gave no answer: its texts are not remembered and `decide` hears of it."""
+        name = work.active.detector.name
+        if timed_out:
+            outcome = Outcome.TIMED_OUT
+        elif work.active.on_fault.value == "closed":
+            outcome = Outcome.FAILED_CLOSED
+        else:
+            outcome = Outcome.FAILED_OPEN
+        self.outcomes[name] = outcome
+        kind = "detector_timeout" if timed_out else "detector_failed"
+        self.faults.append(Fault(FaultSource.DETECTOR, kind, message, retryable=True, detector=name))
+        for at in work.rows:
+            self._rows[at].whole = False
+
+    def finish(self) -> list[Finding]:
+        """Every finding that counts under the policy, remembered for the next time."""
+        for row in self._rows:
+            text = row.joined.text if row.joined else self.segments[row.index].text
+            known = self._judge(row.findings, text)
+            if row.whole:
+                self._memory.put(row.key, known)
+            if row.joined is None:
+                self._add(row.index, known)
+            elif known.findings:
+                self._add_joined(row.joined, known.findings)
+        self._rows = []
+        for finding in self._found:
+            if self.outcomes.get(finding.detector) is Outcome.CLEAN:
+                self.outcomes[finding.detector] = Outcome.FOUND
+        return self._found
+
+    def _judge(self, findings: Sequence[Finding], text: str) -> Remembered:
+        if not findings:
+            return NOTHING
+        policy = self.policy
+        score = max((one.score for one in findings if one.rule.startswith(SCORED_FAMILIES)), default=0.0)
+        kept = tuple(
+            msgspec.structs.replace(one, digest=value_digest(text[one.start : one.end], self._digest_key))
+            for one in findings
+            if one.rule not in policy.disabled and one.score >= policy.threshold(one.rule, one.detector)
+        )
+        return Remembered(kept, score)
+
+
+NOTHING = Remembered((), 0.0)
+
+
+def value_digest(value: str, key: bytes) -> str:
+    """A keyed digest of matched text (16 hex digits): tells that two findings saw the same, never what."""
+    return blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=8).hexdigest()
