@@ -21,6 +21,7 @@ class Draw(msgspec.Struct, frozen=True):
     text: str
     lang: str
     family: Family
+    frame: str
 
 
 class Deck(msgspec.Struct, frozen=True):
@@ -39,9 +40,13 @@ class Deck(msgspec.Struct, frozen=True):
             present = self.languages
             lang = rng.choices(present, [LANGUAGES[name] for name in present])[0]
         bank = self.banks[lang]
-        weights = [len(family.frames) ** 0.5 for family in bank.families]
-        family = rng.choices(bank.families, weights)[0]
-        return Draw(expand(rng.choice(family.frames), bank.slots, rng), lang, family)
+        family = rng.choices(bank.families, [family.weight for family in bank.families])[0]
+        frame = rng.choice(family.frames)
+        return Draw(expand(frame, bank.slots, rng), lang, family, frame)
+
+    def redraw(self, bank: Bank, frame: str, rng: random.Random) -> str:
+        """Expand the frame of an earlier draw once more."""
+        return expand(frame, bank.slots, rng)
 
     def fill(self, slot: str, lang: str, rng: random.Random) -> str:
         """Expand one slot of a language."""
@@ -51,7 +56,7 @@ class Deck(msgspec.Struct, frozen=True):
 def tidy(text: str) -> str:
     """Remove the double blanks and loose commas that empty branches leave behind."""
     text = re.sub(r"(?<=\S) +([,;.!?])(?=\s|$)", r"\1", re.sub(r"(?<=\S)  +", " ", text))
-    return re.sub(r"([,;.]) *([.;])(?=\s|$)", r"\1", text).strip()
+    return re.sub(r"[,;] *(\.)(?=\s|$)|(?<!\.)\.\.(?!\.)", ".", text).strip()
 
 
 def open_deck(*names: str) -> Deck:

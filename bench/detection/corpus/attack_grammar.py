@@ -24,6 +24,11 @@ class Family(msgspec.Struct, frozen=True):
     frames: tuple[str, ...]
 
     @property
+    def weight(self) -> float:
+        """How often to draw it: by the root of its written length, so that big families do not drown small ones."""
+        return float(sum(map(len, self.frames)) ** 0.5)
+
+    @property
     def kind(self) -> str:
         """The part of the id before its first dot."""
         return self.id.split(".", 1)[0]
@@ -37,7 +42,7 @@ class Bank(msgspec.Struct, frozen=True):
 
 
 def load(lang: str, *names: str) -> Bank:
-    """Read ``<name>.<lang>.txt`` for every name; a later file adds to the slots of an earlier one."""
+    """Read ``<name>.<lang>.txt`` for every name: the slots of all of them, the families of the last."""
     families: dict[str, tuple[str, ...]] = {}
     slots: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -47,6 +52,8 @@ def load(lang: str, *names: str) -> Bank:
         for head, lines in _sections(path.read_text(encoding="utf-8")):
             word, _, label = head.partition(" ")
             entries = _blocks(lines) if word.startswith("long") else tuple(x for x in lines if x.strip())
+            if not word.endswith("slot") and name != names[-1]:
+                continue
             target = slots if word.endswith("slot") else families
             target[label] = target.get(label, ()) + entries
     return Bank(tuple(Family(k, v) for k, v in families.items() if v), slots)
