@@ -61,7 +61,7 @@ def _read_bank(path: Path, kind: str, origin: str) -> Bank:
             block = []
         elif line.startswith("= "):
             key, _, values = line[2:].partition(":")
-            slots[key.strip()] = tuple(value.strip() for value in values.split(" | "))
+            slots[key.strip()] = tuple(value.strip().replace("\\n", "\n") for value in values.split(" | "))
         elif _HEAD.fullmatch(line):
             heads.append(_read_head(line, name, kind, origin))
             frames.append([])

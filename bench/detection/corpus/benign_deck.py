@@ -47,7 +47,7 @@ def bank_cards(
 
 def _drawer(filler: Filler, frame: str, finish: Callable[[random.Random, str, str], str] | None) -> Draw:
     def draw(rng: random.Random) -> str:
-        text = filler.fill(rng, frame)
+        text = filler.sentence(rng, frame)
         return text if finish is None else finish(rng, text, filler.lang)
 
     return draw

@@ -30,6 +30,11 @@ class Filler(msgspec.Struct, frozen=True):
                 break
             if not self._has_known_hole(text):
                 break
+        return text
+
+    def sentence(self, rng: random.Random, frame: str) -> str:
+        """Return the frame filled, with a capital where a hole opened it."""
+        text = self.fill(rng, frame)
         return text[:1].upper() + text[1:] if frame.startswith("{") else text
 
     def _has_known_hole(self, text: str) -> bool:

@@ -9,4 +9,7 @@ from detection.corpus.benign_bank import read_banks
 @cache
 def words() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Return the slots that every bank of a language shares, by language."""
-    return {bank.lang: bank.slots for bank in read_banks("benign_words", "", "")}
+    shared: dict[str, dict[str, tuple[str, ...]]] = {}
+    for bank in read_banks("benign_words", "", ""):
+        shared.setdefault(bank.lang, {}).update(bank.slots)
+    return shared
