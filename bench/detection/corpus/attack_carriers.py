@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import msgspec
 
-from detection.corpus.attack_frames import Deck, open_deck
+from detection.corpus.attack_frames import LANGUAGES, Deck, open_deck
 from detection.corpus.example import Example
 
 BORROWED = (
@@ -31,13 +31,16 @@ class Carrier(msgspec.Struct, frozen=True):
 def carriers(rng: random.Random, count: int, origin: str) -> Iterator[Carrier]:
     """Yield count carriers fit for the origin, `document` or `tool`."""
     deck = open_deck("attack_slots", f"attack_carriers_{origin}")
-    pool = borrow(rng, int(count * SHARE_BORROWED) + 1, origin)
-    for _ in range(count):
-        if pool and rng.random() < SHARE_BORROWED:
-            example = rng.choice(pool)
+    pool: dict[str, list[Example]] = {}
+    for example in borrow(rng, count, origin):
+        pool.setdefault(example.lang, []).append(example)
+    langs = deck.languages
+    for lang in rng.choices(langs, [LANGUAGES[name] for name in langs], k=count):
+        if lang in pool and rng.random() < SHARE_BORROWED:
+            example = rng.choice(pool[lang])
             yield Carrier(example.text, example.lang, example.template)
         else:
-            yield own(deck, rng)
+            yield own(deck, lang, rng)
 
 
 def borrow(rng: random.Random, count: int, origin: str) -> list[Example]:
@@ -51,9 +54,9 @@ def borrow(rng: random.Random, count: int, origin: str) -> list[Example]:
     return found
 
 
-def own(deck: Deck, rng: random.Random) -> Carrier:
+def own(deck: Deck, lang: str, rng: random.Random) -> Carrier:
     """A carrier from the banks: a written one, or records laid out as JSON, CSV or a Markdown table."""
-    drawn = deck.draw(rng)
+    drawn = deck.draw(rng, lang)
     if drawn.family.kind != "record":
         return Carrier(drawn.text, drawn.lang, drawn.family.id)
     rows = [_fields(drawn.text)]
