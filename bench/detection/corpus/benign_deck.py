@@ -38,6 +38,7 @@ def bank_cards(
             family.lang,
             family.origin,
             _drawer(Filler(bank.lang, bank.slots), frame, finish),
+            1 + min(3, frame.count("{") // 2),  # what can vary more is dealt more often
         )
         for bank in banks
         for family in bank.families

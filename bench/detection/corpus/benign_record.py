@@ -15,7 +15,7 @@ Record = Mapping[str, Value]
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
-def record_cards(copies: int = 6) -> list[Card]:
+def record_cards(copies: int = 4) -> list[Card]:
     """Return one card for every kind of record that the banks describe.
 
     A frame of a record bank is `noun => key: frame ; key: frame`; a value in `#...` is a JSON literal

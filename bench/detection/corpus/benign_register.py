@@ -127,12 +127,12 @@ _AFTER: Mapping[str, tuple[str, ...]] = {
         " 😅",
     ),
 }
-_LONG = 250  # nobody says "quick one" before half a page
+_SHORT, _LONG = 16, 250  # nobody says "quick one" before one word or before half a page
 
 
 def roughen(rng: random.Random, text: str, lang: str) -> str:
     """Return the text as it might be typed: with a greeting, with thanks, in haste, or as it is."""
-    roll = rng.random() if "\n" not in text and len(text) < _LONG else 1.0
+    roll = rng.random() if "\n" not in text and _SHORT < len(text) < _LONG else 1.0
     if roll < 0.10:
         text = _lead(rng, text, lang)
     elif roll < 0.18:

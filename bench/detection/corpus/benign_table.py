@@ -48,7 +48,7 @@ def _records(rows: Rows) -> str:
 SHAPES: Sequence[Callable[[Rows], str]] = (_csv, _semicolons, _markdown, _html, _columns, _records)
 
 
-def table_cards(copies: int = 6) -> list[Card]:
+def table_cards(copies: int = 4) -> list[Card]:
     """Return one card for every kind of table that the banks describe.
 
     A frame of a table bank is `title => head, head => cell, cell`; each row is filled anew.
