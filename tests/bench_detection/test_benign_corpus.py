@@ -2,19 +2,15 @@
 
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-
-from detection.corpus import benign_business, benign_chat, benign_tool, benign_trigger  # noqa: E402
-from detection.corpus.benign_bank import SENTENCES, read_banks  # noqa: E402
-from detection.corpus.benign_facts import FACTS  # noqa: E402
-from detection.corpus.benign_words import words  # noqa: E402
-from detection.corpus.example import Example  # noqa: E402
+from detection.corpus import benign_business, benign_chat, benign_tool, benign_trigger
+from detection.corpus.benign_bank import SENTENCES, read_banks
+from detection.corpus.benign_facts import FACTS
+from detection.corpus.benign_words import words
+from detection.corpus.example import Example
 
 Generate = Callable[[random.Random, int], Iterator[Example]]
 
@@ -79,9 +75,7 @@ def test_every_slot_of_every_bank_is_known() -> None:
 
 
 def test_lengths_run_from_a_word_to_a_page() -> None:
-    lengths = [
-        len(example.text.split()) for generate, _ in MODULES for example in generate(random.Random(5), 1500)
-    ]
+    lengths = [len(example.text.split()) for generate, _ in MODULES for example in generate(random.Random(5), 1500)]
 
     assert min(lengths) <= 2
     assert max(lengths) >= 300

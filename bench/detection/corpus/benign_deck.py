@@ -27,9 +27,7 @@ class Card(msgspec.Struct, frozen=True):
     copies: int = 1
 
 
-def bank_cards(
-    banks: Iterable[Bank], finish: Callable[[random.Random, str, str], str] | None = None
-) -> list[Card]:
+def bank_cards(banks: Iterable[Bank], finish: Callable[[random.Random, str, str], str] | None = None) -> list[Card]:
     """Turn every frame into a card; `finish(rng, text, lang)` is applied to what it draws."""
     return [
         Card(

@@ -69,9 +69,7 @@ def iso_time(rng: random.Random, _lang: str = "en") -> str:
 def _time(rng: random.Random, lang: str) -> str:
     hour, minute = rng.randint(7, 20), rng.choice((0, 15, 30, 45, 10, 5, 20))
     if lang == "en":
-        return rng.choice(
-            (f"{(hour - 1) % 12 + 1}:{minute:02} {'am' if hour < 12 else 'pm'}", f"{hour}:{minute:02}")
-        )
+        return rng.choice((f"{(hour - 1) % 12 + 1}:{minute:02} {'am' if hour < 12 else 'pm'}", f"{hour}:{minute:02}"))
     if lang == "de":
         return f"{hour}:{minute:02} Uhr"
     return f"{hour}h{minute:02}" if lang == "fr" else f"{hour}:{minute:02}"
@@ -113,9 +111,7 @@ FACTS: Mapping[str, Fact] = {
     "email": _mailbox,
     "phone": _phone,
     "person": lambda rng, lang: f"{rng.choice(words()[lang]['first'])} {rng.choice(words()[lang]['last'])}",
-    "url": lambda rng, lang: (
-        f"https://{rng.choice(words()['en']['hostname'])}/{rng.choice(words()['en']['slug'])}"
-    ),
+    "url": lambda rng, lang: f"https://{rng.choice(words()['en']['hostname'])}/{rng.choice(words()['en']['slug'])}",
     "id": lambda rng, _: f"{rng.choice(_CAPITALS)}{rng.choice(_CAPITALS)}-{_digits(rng, rng.randint(3, 6))}",
     "num": lambda rng, _: _digits(rng, rng.randint(4, 7)).lstrip("0") or "7",
     "hex": lambda rng, _: hexes(rng, 8),

@@ -38,16 +38,14 @@ class Filler(msgspec.Struct, frozen=True):
         return text[:1].upper() + text[1:] if frame.startswith("{") else text
 
     def _has_known_hole(self, text: str) -> bool:
-        return any(
-            "|" in hole or ":" in hole or self._knows(hole.split("#")[0]) for hole in _HOLE.findall(text)
-        )
+        return any("|" in hole or ":" in hole or self._knows(hole.split("#")[0]) for hole in _HOLE.findall(text))
 
     def _knows(self, name: str) -> bool:
         return name in self.slots or name in words()[self.lang] or name in FACTS
 
     def _chooser(self, rng: random.Random, kept: dict[str, str]) -> Callable[[re.Match[str]], str]:
         def choose(match: re.Match[str]) -> str:
-            hole = match.group(1)
+            hole: str = match.group(1)
             if "|" in hole:
                 return rng.choice(hole.split("|"))
             if hole.startswith("int:"):

@@ -68,10 +68,16 @@ def _plain(rng: random.Random, noun: str, records: Sequence[Record]) -> str:
 
 def _wrapped(rng: random.Random, noun: str, records: Sequence[Record]) -> str:
     key = rng.choice(("results", "items", "data", f"{noun}s", "records", "content"))
-    extra: dict[str, object] = rng.choice(
-        ({}, {"status": "ok"}, {"count": len(records)}, {"success": True, "error": None}, {"request_id": hexes(rng, 12)},
-         {"next_page": None}, {"fetched_at": iso_time(rng)}),
-    )  # fmt: skip
+    extras: list[dict[str, object]] = [
+        {},
+        {"status": "ok"},
+        {"count": len(records)},
+        {"success": True, "error": None},
+        {"request_id": hexes(rng, 12)},
+        {"next_page": None},
+        {"fetched_at": iso_time(rng)},
+    ]
+    extra = rng.choice(extras)
     return _dump(rng, {**extra, key: list(records)})
 
 

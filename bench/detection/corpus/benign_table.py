@@ -26,17 +26,13 @@ def _markdown(rows: Rows) -> str:
 
 def _html(rows: Rows) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
-    )
+    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
 
 
 def _columns(rows: Rows) -> str:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-    )
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def _records(rows: Rows) -> str:
