@@ -35,9 +35,7 @@ KEPT = 262_144  # code points of one channel that detectors without `hold` may l
 
 # A tail that could still turn into disguised text: an encoded run, letters spaced out, anything
 # beyond ASCII (invisible characters, look-alikes), an escape that is not complete.
-_DISGUISE = re.compile(
-    r"(?:[A-Za-z0-9+/_=-]{16,}|(?:[^\s][ ._\-]){2,}[^\s]?|[^\s]*[^\x00-\x7f][^\s]*|[\\%&][^\s]*)\Z"
-)
+_DISGUISE = re.compile(r"(?:[A-Za-z0-9+/_=-]{16,}|(?:[^\s][ ._\-]){2,}[^\s]?|[^\s]*[^\x00-\x7f][^\s]*|[\\%&][^\s]*)\Z")
 _DISGUISE_REACH = 4_096
 
 Masker = Callable[[Segment, Sequence[Finding]], list[Edit]]
@@ -97,7 +95,11 @@ class StreamGuard:
 
     def finish_all(self) -> dict[str, str]:
         """Ends every channel still open; what was held on each."""
-        return {name: self.finish(name) for name in list(self._channels)}
+        return {name: self.finish(name) for name in self.open_channels()}
+
+    def open_channels(self) -> list[str]:
+        """The channels still open."""
+        return list(self._channels)
 
     def whole(self, segment: Segment) -> str:
         """A text that arrives complete (a `done` event that repeats it); as it may leave.
@@ -256,6 +258,3 @@ def _may_act(policy: Policy, active: ActiveDetector) -> bool:
         actions[1] is not None and STRENGTH[actions[1]] >= STRENGTH[Action.MASK]
         for actions in policy.rule_actions.values()
     )
-
-
-

@@ -83,9 +83,7 @@ class Ticket(Protocol):
 class Limiter(Protocol):
     """Rates, concurrency and budgets."""
 
-    async def admit(
-        self, identity: Identity, model: str, estimated_tokens: int, exchange: str
-    ) -> Ticket | Refusal:
+    async def admit(self, identity: Identity, model: str, estimated_tokens: int, exchange: str) -> Ticket | Refusal:
         """A ticket, or a 429 refusal with `retry_after_s`."""
         ...
 

@@ -99,9 +99,7 @@ def _check_rule_names(pack: Pack, rules: Mapping[str, tuple[Rule, ...]]) -> None
             raise ConfigError(f"{pack.name}: rules.{name}: a rule is `family.name`, a family `family.*`")
 
 
-def _activate(
-    name: str, config: DetectorConfig, pack: Pack, rules: Sequence[Rule], where: str
-) -> ActiveDetector:
+def _activate(name: str, config: DetectorConfig, pack: Pack, rules: Sequence[Rule], where: str) -> ActiveDetector:
     detector = catalog.build(name, dict(config.options), rules, where)
     actions = _pair(config.action)
     if config.timing is Timing.PARALLEL and Action.MASK in actions:

@@ -1,0 +1,107 @@
+"""A provider that answers at once: canned bodies over a raw asyncio protocol, so that it is never the bottleneck.
+
+python -m gateway.upstream PORT
+"""
+
+import asyncio
+import sys
+
+import orjson
+import uvloop
+
+ANSWER = orjson.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "bench",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "The museum opens at nine and closes at six. " * 5,
+                },
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150},
+    }
+)
+WHOLE = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)) + ANSWER
+
+
+def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "bench",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+    return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+WORDS = ["The", " museum", " opens", " at", " nine", " and", " closes", " at", " six", "."]
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def stream_frames(count: int) -> list[bytes]:
+    """`count` content frames and the two that end a stream, each as one HTTP chunk."""
+    frames = [_chunk(_event({"content": WORDS[i % len(WORDS)]})) for i in range(count)]
+    return [*frames, _chunk(_event({}, "stop")), _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
+
+
+FRAMES = stream_frames(50)
+
+
+class Provider(asyncio.Protocol):
+    """Reads requests by their Content-Length and answers from memory."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the way back."""
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio's
+
+    def data_received(self, data: bytes) -> None:
+        """Answers every complete request."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self._buffer) < end + 4 + length:
+                return
+            body = self._buffer[end + 4 : end + 4 + length]
+            self._buffer = self._buffer[end + 4 + length :]
+            if b'"stream":true' in body:
+                self._transport.write(STREAM_HEAD)
+                self._send_frame(0)
+            else:
+                self._transport.write(WHOLE)
+
+    def _send_frame(self, at: int) -> None:
+        # one frame a turn of the loop, as a model would; all at once would measure nothing but copying
+        if self._transport.is_closing():
+            return
+        self._transport.write(FRAMES[at])
+        if at + 1 < len(FRAMES):
+            asyncio.get_running_loop().call_soon(self._send_frame, at + 1)
+
+
+async def serve(port: int) -> None:
+    """Serves until killed."""
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port)
+    print("ready", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

@@ -1,0 +1,109 @@
+"""Builds a worker: the proxy on its port, with everything the stages share. The composition root."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from sigmaguard.wire.registry import registry
+
+from sigmaguard.memory import VerdictMemory
+from sigmaguard_proxy.inspecting import Inspecting
+from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.pool import DetectorPool
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder
+from sigmaguard_proxy.server import Proxy
+from sigmaguard_proxy.services import Services
+from sigmaguard_proxy.settings import Settings
+from sigmaguard_proxy.tasks import Tasks
+from sigmaguard_proxy.upstreams import Upstreams, open_session
+
+SWITCH_INTERVAL_S = 0.001  # a detector thread that holds the interpreter hands it back to the loop after this
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What the control plane gives the data plane."""
+
+    directory: Directory
+    limiter: Limiter
+    recorder: Recorder
+    authority: Authority
+
+
+class DataPlane:
+    """One worker's data port: start it, and stop it gracefully."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plane: Plane,
+        observers: Sequence[Callable[[ExchangeRecord], None]] = (),
+        *,
+        keys: tuple[bytes, bytes] | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.settings = settings
+        self.plane = plane
+        self.log = log or Log("sigmaguard")
+        self._observers = tuple(observers)
+        self._digest_key, self._mask_key = keys or (os.urandom(32), os.urandom(32))
+        self._runner: web.ServerRunner | None = None
+        self.services: Services
+        self.proxy: Proxy
+        self.port = 0
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Opens the port; on port 0 the system chooses and `port` tells."""
+        settings = self.settings
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self.services = Services(
+            directory=self.plane.directory,
+            limiter=self.plane.limiter,
+            recorder=self.plane.recorder,
+            authority=self.plane.authority,
+            registry=registry(),
+            upstreams=Upstreams(settings.upstreams),
+            session=open_session(settings.connect_timeout_s, settings.read_timeout_s),
+            inspecting=Inspecting(
+                VerdictMemory(settings.memory_entries),
+                DetectorPool(settings.pool_threads, settings.pool_queue),
+                self._digest_key,
+            ),
+            tasks=Tasks(),
+            log=self.log,
+            mask_key=self._mask_key,
+            observers=self._observers,
+        )
+        self.proxy = Proxy(self.services)
+        # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide
+        # the bytes that must be forwarded as they came; cancellation tells us that a caller hung up
+        server = web.Server(
+            self.proxy.handle,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=75.0,
+            max_field_size=65_536,
+            max_line_size=65_536,
+        )
+        self._runner = web.ServerRunner(server, access_log=None, shutdown_timeout=settings.drain_s)
+        await self._runner.setup()
+        if listener is not None:
+            site: web.BaseSite = web.SockSite(self._runner, listener)
+        else:
+            host, port = settings.address("listen")
+            site = web.TCPSite(self._runner, host, port, reuse_port=settings.workers > 1 or None, backlog=1024)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Refuses new exchanges, waits for those under way, closes everything."""
+        self.proxy.draining = True
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.services.tasks.drain(1.0)
+        await self.services.session.close()
+        self.services.inspecting.pool.close()

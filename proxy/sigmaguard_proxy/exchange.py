@@ -1,0 +1,178 @@
+"""One exchange on its way through the stages: what is known of it so far."""
+
+import os
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from sigmaguard.mask import Vault
+
+from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
+from sigmaguard.policy.compiled import Policy
+from sigmaguard.wire.codec import Codec, Usage
+from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket
+from sigmaguard_proxy.upstreams import Target
+
+ALLOWED = Verdict(Action.ALLOW, Action.ALLOW, Mode.ENFORCE)
+
+
+def new_exchange_id() -> str:
+    """`exc_` and 32 hex digits: milliseconds since 1970, then randomness, so ids sort by time (RFC 9562, UUIDv7)."""
+    return f"exc_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+class Exchange:
+    """Mutable while its stages run; `to_record` is what is kept. Times from `time.perf_counter`, in seconds."""
+
+    __slots__ = (
+        "action",
+        "at",
+        "body",
+        "codec",
+        "content",
+        "encoding",
+        "faults",
+        "first_byte",
+        "forwarded",
+        "id",
+        "identity",
+        "input",
+        "model",
+        "output",
+        "raw",
+        "recorded",
+        "request",
+        "response_bytes",
+        "segments",
+        "started",
+        "status",
+        "streamed",
+        "target",
+        "ticket",
+        "timings",
+        "upstream_s",
+        "usage",
+        "vault",
+    )
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self.id = new_exchange_id()
+        self.at = time.time()
+        self.started = time.perf_counter()
+        self.request = request
+        self.identity: Identity | None = None
+        self.codec: Codec | None = None
+        self.target: Target | None = None
+        self.ticket: Ticket | None = None
+        self.raw = b""
+        self.encoding = ""
+        self.body: object = None
+        self.segments: list[Segment] = []
+        self.model = ""
+        self.streamed = False
+        self.vault: Vault | None = None
+        self.input: list[Verdict] = []
+        self.output: Verdict | None = None
+        self.faults: list[Fault] = []
+        self.timings: dict[str, float] = {}
+        self.status = 0
+        self.forwarded = 0.0
+        self.upstream_s = 0.0
+        self.first_byte = 0.0
+        self.usage = Usage()
+        self.response_bytes = 0
+        self.recorded = False
+        self.action = Action.ALLOW
+        self.content: bytes | None = None
+
+    @property
+    def who(self) -> Identity:
+        """The identity, known from the second stage on."""
+        assert self.identity is not None
+        return self.identity
+
+    @property
+    def policy(self) -> Policy:
+        """The policy snapshot this exchange is judged by."""
+        return self.who.policy
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in force for this exchange."""
+        return self.who.mode
+
+    def clock(self, stage: str, since: float) -> float:
+        """Books the time since `since` on a stage; returns now."""
+        now = time.perf_counter()
+        self.timings[stage] = self.timings.get(stage, 0.0) + (now - since) * 1000.0
+        return now
+
+    def verdicts(self) -> list[Verdict]:
+        """Every verdict so far, strongest reading last."""
+        return [*self.input, self.output] if self.output else list(self.input)
+
+    def header_verdict(self) -> str:
+        """`allow`, `mask` or `block`; in shadow what was meant is told beside it."""
+        return _strongest([verdict.action for verdict in self.verdicts()])
+
+    def headers(self) -> Mapping[str, str]:
+        """The headers that tell the caller what happened."""
+        result = {"x-sigmaguard-exchange": self.id, "x-sigmaguard-verdict": self.header_verdict()}
+        if self.identity is not None:
+            result["x-sigmaguard-mode"] = self.identity.mode.value
+            intended = _strongest([verdict.intended for verdict in self.verdicts()])
+            if self.identity.mode is Mode.SHADOW and intended != Action.ALLOW.value:
+                result["x-sigmaguard-intended"] = intended
+        return result
+
+    def to_record(self) -> ExchangeRecord:
+        """What is kept of this exchange."""
+        verdicts = self.verdicts()
+        decisive = max(verdicts, key=lambda one: ORDER.index(one.intended.value), default=ALLOWED)
+        now = time.perf_counter()
+        identity = self.identity
+        total_ms = (now - self.started) * 1000.0
+        return ExchangeRecord(
+            exchange=self.id,
+            at=self.at,
+            subject=identity.subject if identity else Subject(),
+            protocol=self.codec.protocol if self.codec else "unknown",
+            endpoint=self.codec.endpoint if self.codec else "other",
+            model=self.model[:128],
+            upstream=self.target.name if self.target else "",
+            policy=identity.policy.name if identity else "",
+            policy_revision=identity.policy.revision if identity else "",
+            mode=identity.mode if identity else Mode.OFF,
+            status=self.status,
+            streamed=self.streamed,
+            action=self.header_verdict(),
+            intended=_strongest([verdict.intended for verdict in verdicts]),
+            rule=decisive.rule,
+            score=max((verdict.score for verdict in verdicts), default=0.0),
+            input_findings=tuple(finding for verdict in self.input for finding in verdict.findings),
+            output_findings=self.output.findings if self.output else (),
+            faults=(*self.faults, *(fault for verdict in verdicts for fault in verdict.faults)),
+            outcomes=tuple(pair for verdict in verdicts for pair in verdict.outcomes),
+            timings=self.timings,
+            added_ms=max(0.0, total_ms - self.upstream_s * 1000.0),
+            first_token_ms=(self.first_byte - self.started) * 1000.0 if self.first_byte else -1.0,
+            total_ms=total_ms,
+            input_tokens=self.usage.input_tokens,
+            output_tokens=self.usage.output_tokens,
+            request_bytes=len(self.raw),
+            response_bytes=self.response_bytes,
+            remote=self.request.remote or "",
+            content=(self.raw, self.content or b"") if identity and identity.keep_content else None,
+        )
+
+
+ORDER = ("allow", "flag", "mask", "block")
+
+
+def _strongest(actions: list[Action]) -> str:
+    return max((action.value for action in actions), key=ORDER.index, default="allow")
+
+
+def timing_name(timing: Timing) -> str:
+    """The stage's name in timings."""
+    return "inspect" if timing is Timing.BEFORE else "inspect_parallel"

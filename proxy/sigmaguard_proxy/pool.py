@@ -1,0 +1,134 @@
+"""Threads for detectors that are too slow for the event loop: bounded, micro-batched, with deadlines.
+
+Waiting work of one detector is run as one batch, across exchanges. Work past its deadline is dropped
+before it starts; what has started cannot be stopped, so its answer is thrown away.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sigmaguard.detector import Detector, Passage
+from sigmaguard.model import Finding
+
+BATCH_PASSAGES = 32  # more than this in one batch makes the first one wait longer than it gains
+
+
+class PoolFullError(RuntimeError):
+    """The queue is at its bound; the policy's `on_fault` decides."""
+
+
+Answer = list[list[Finding]]
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    detector: Detector
+    passages: Sequence[Passage]
+    future: asyncio.Future[Answer]
+    loop: asyncio.AbstractEventLoop
+
+
+class DetectorPool:
+    """A few daemon threads and one bounded queue."""
+
+    def __init__(self, threads: int, queue: int) -> None:
+        self._limit = queue
+        self._jobs: deque[_Job] = deque()
+        self._ready = threading.Condition()
+        self._closed = False
+        self.shed = 0
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"detector-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no thread has taken yet."""
+        return len(self._jobs)
+
+    async def detect(self, detector: Detector, passages: Sequence[Passage], timeout_s: float) -> Answer:
+        """The detector's answer. Raises PoolFullError, TimeoutError, or what the detector raised."""
+        loop = asyncio.get_running_loop()
+        job = _Job(detector, passages, loop.create_future(), loop)
+        with self._ready:
+            if len(self._jobs) >= self._limit:
+                self.shed += 1
+                raise PoolFullError(f"{len(self._jobs)} inspections are waiting")
+            self._jobs.append(job)
+            self._ready.notify()
+        async with asyncio.timeout(timeout_s):
+            return await job.future
+
+    def close(self) -> None:
+        """Lets the threads end after what they are doing."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def _serve(self) -> None:
+        while True:
+            with self._ready:
+                while not self._jobs and not self._closed:
+                    self._ready.wait()
+                if self._closed:
+                    return
+                batch = self._take()
+            _run(batch)
+
+    def _take(self) -> list[_Job]:
+        """The oldest job and others of the same detector; those nobody waits for any more are dropped."""
+        first = self._jobs.popleft()
+        batch, size = [first], len(first.passages)
+        kept: deque[_Job] = deque()
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job.detector is first.detector and size + len(job.passages) <= BATCH_PASSAGES:
+                batch.append(job)
+                size += len(job.passages)
+            else:
+                kept.append(job)
+        self._jobs = kept
+        return [job for job in batch if not job.future.cancelled()]
+
+
+def _run(batch: list[_Job]) -> None:
+    if not batch:
+        return
+    passages = [passage for job in batch for passage in job.passages]
+    try:
+        answers = batch[0].detector.detect(passages)
+        if len(answers) != len(passages):
+            raise RuntimeError(f"{len(answers)} answers for {len(passages)} passages")
+    except Exception as error:  # the pool worker's door: a thread must outlive any detector
+        if len(batch) == 1:
+            _deliver(batch[0], error)
+            return
+        for job in batch:  # one exchange's text must not fail the others'
+            _run([job])
+        return
+    at = 0
+    for job in batch:
+        _deliver(job, answers[at : at + len(job.passages)])
+        at += len(job.passages)
+
+
+def _deliver(job: _Job, result: Answer | Exception) -> None:
+    def settle() -> None:
+        if job.future.done():
+            return
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
+
+    try:
+        job.loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        return  # the loop has closed: nobody is waiting

@@ -1,0 +1,31 @@
+"""What the stages share in one worker: built once by `app.py`, never changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from sigmaguard.wire.codec import Registry
+from sigmaguard_proxy.inspecting import Inspecting
+from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder
+from sigmaguard_proxy.tasks import Tasks
+from sigmaguard_proxy.upstreams import Upstreams
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The stages' surroundings. `observers` hear of every record (metrics, traces, live events)."""
+
+    directory: Directory
+    limiter: Limiter
+    recorder: Recorder
+    authority: Authority
+    registry: Registry
+    upstreams: Upstreams
+    session: aiohttp.ClientSession
+    inspecting: Inspecting
+    tasks: Tasks
+    log: Log
+    mask_key: bytes
+    observers: Sequence[Callable[[ExchangeRecord], None]] = ()
