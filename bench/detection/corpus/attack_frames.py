@@ -55,7 +55,7 @@ class Deck(msgspec.Struct, frozen=True):
 
 def tidy(text: str) -> str:
     """Remove the double blanks and loose commas that empty branches leave behind."""
-    text = re.sub(r"(?<=\S) +([,;.!?])(?=\s|$)", r"\1", re.sub(r"(?<=\S)  +", " ", text))
+    text = re.sub(r"(?<=\S) +([,.])(?=\s|$)", r"\1", re.sub(r"(?<=\S)  +", " ", text))
     return re.sub(r"[,;] *(\.)(?=\s|$)|(?<!\.)\.\.(?!\.)", ".", text).strip()
 
 
