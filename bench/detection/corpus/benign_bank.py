@@ -4,7 +4,7 @@ A bank is a plain text file, named `<bank>.<lang>.txt`:
 
     % a comment
     = slot: one value | another value
-    [family kind=chat origin=user]
+    [family kind=chat origin=user copies=4]
     One frame a line, with {slots}, {inline|alternatives} and \\n for a line break.
     <<<
     A frame of several lines.
@@ -17,16 +17,17 @@ from pathlib import Path
 import msgspec
 
 SENTENCES = Path(__file__).parent / "sentences"
-_HEAD = re.compile(r"\[[a-z0-9_]+( (kind|origin)=[a-z-]+)*\]")
+_HEAD = re.compile(r"\[[a-z0-9_]+( (kind|origin|copies)=[a-z0-9-]+)*\]")
 
 
 class Family(msgspec.Struct, frozen=True):
-    """Frames that belong together: one id, one language, one kind, one origin."""
+    """Frames that belong together; `copies` is how often each is dealt for once of an ordinary one."""
 
     template: str
     lang: str
     kind: str
     origin: str
+    copies: int
     frames: tuple[str, ...]
 
 
@@ -47,37 +48,47 @@ def read_banks(prefix: str, kind: str, origin: str) -> tuple[Bank, ...]:
 def _read_bank(path: Path, kind: str, origin: str) -> Bank:
     name, lang = path.name.removesuffix(".txt").rsplit(".", 1)
     slots: dict[str, tuple[str, ...]] = {}
-    heads: list[tuple[str, str, str]] = []
+    heads: list[str] = []
     frames: list[list[str]] = []
     block: list[str] | None = None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if block is not None:
-            if line == ">>>":
-                frames[-1].append("\n".join(block))
-                block = None
-            else:
-                block.append(line)
-        elif line == "<<<":
-            block = []
+        if block is not None and line != ">>>":
+            block.append(line)
         elif line.startswith("= "):
             key, _, values = line[2:].partition(":")
-            slots[key.strip()] = tuple(value.strip().replace("\\n", "\n") for value in values.split(" | "))
+            slots[key.strip()] = tuple(_unescape(value.strip()) for value in values.split(" | "))
         elif _HEAD.fullmatch(line):
-            heads.append(_read_head(line, name, kind, origin))
+            heads.append(line)
             frames.append([])
-        elif line.strip() and not line.startswith("%"):
-            if not heads:
-                raise ValueError(f"{path.name}:{number}: a frame before the first [family]")
-            frames[-1].append(line.replace("\\n", "\n"))
-    families = tuple(
-        Family(f"{head[0]}.{lang}", lang, head[1], head[2], tuple(lines))
-        for head, lines in zip(heads, frames, strict=True)
-        if lines
+        elif not line.strip() or line.startswith("%"):
+            continue
+        elif not heads:
+            raise ValueError(f"{path.name}:{number}: a frame before the first [family]")
+        elif line == "<<<":
+            block = []
+        elif block is not None:
+            frames[-1].append("\n".join(block))
+            block = None
+        else:
+            frames[-1].append(_unescape(line))
+    families = [
+        _family(head, lines, name, lang, kind, origin) for head, lines in zip(heads, frames, strict=True) if lines
+    ]
+    return Bank(lang, slots, tuple(families))
+
+
+def _unescape(text: str) -> str:
+    return text.replace("\\n", "\n")
+
+
+def _family(head: str, frames: list[str], name: str, lang: str, kind: str, origin: str) -> Family:
+    first, *rest = head[1:-1].split()
+    options = dict(word.split("=", 1) for word in rest)
+    return Family(
+        template=f"{name}.{first}.{lang}",
+        lang=lang,
+        kind=options.get("kind", kind),
+        origin=options.get("origin", origin),
+        copies=int(options.get("copies", "1")),
+        frames=tuple(frames),
     )
-    return Bank(lang, slots, families)
-
-
-def _read_head(line: str, name: str, kind: str, origin: str) -> tuple[str, str, str]:
-    words = line[1:-1].split()
-    options = dict(word.split("=", 1) for word in words[1:])
-    return f"{name}.{words[0]}", options.get("kind", kind), options.get("origin", origin)

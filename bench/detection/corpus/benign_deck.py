@@ -36,7 +36,7 @@ def bank_cards(banks: Iterable[Bank], finish: Callable[[random.Random, str, str]
             family.lang,
             family.origin,
             _drawer(Filler(bank.lang, bank.slots), frame, finish),
-            1 + min(3, frame.count("{") // 2),  # what can vary more is dealt more often
+            family.copies * (1 + min(3, frame.count("{") // 2)),  # what can vary more is dealt more often
         )
         for bank in banks
         for family in bank.families
