@@ -18,6 +18,7 @@ BORROWED = (
     "benign_tool",
 )  # their documents carry attacks too, or the carrier tells the class
 SHARE_BORROWED = 0.5
+PARTS = (1, 1, 1, 1, 1, 1, 1, 2, 3, 5)  # now and then several texts in a row, so that a passage can drown in a long one
 
 
 class Carrier(msgspec.Struct, frozen=True):
@@ -36,11 +37,16 @@ def carriers(rng: random.Random, count: int, origin: str) -> Iterator[Carrier]:
         pool.setdefault(example.lang, []).append(example)
     langs = deck.languages
     for lang in rng.choices(langs, [LANGUAGES[name] for name in langs], k=count):
-        if lang in pool and rng.random() < SHARE_BORROWED:
-            example = rng.choice(pool[lang])
-            yield Carrier(example.text, example.lang, example.template)
-        else:
-            yield own(deck, lang, rng)
+        parts = [_one(deck, pool.get(lang, []), lang, rng) for _ in range(rng.choice(PARTS))]
+        glue = rng.choice(("\n\n", "\n---\n", "\n\n=====\n\n", "\n"))
+        yield Carrier(glue.join(part.text for part in parts), lang, parts[0].template)
+
+
+def _one(deck: Deck, pool: list[Example], lang: str, rng: random.Random) -> Carrier:
+    if pool and rng.random() < SHARE_BORROWED:
+        example = rng.choice(pool)
+        return Carrier(example.text, example.lang, example.template)
+    return own(deck, lang, rng)
 
 
 def borrow(rng: random.Random, count: int, origin: str) -> list[Example]:

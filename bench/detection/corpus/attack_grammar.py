@@ -25,8 +25,12 @@ class Family(msgspec.Struct, frozen=True):
 
     @property
     def weight(self) -> float:
-        """How often to draw it: by the root of its written length, so that big families do not drown small ones."""
-        return float(sum(map(len, self.frames)) ** 0.5)
+        """How often to draw it: by the root of its written length, so that big families do not drown small ones.
+
+        Families of long texts count double: their length stands in slots, and attacks in the wild are long.
+        """
+        long = any("\n" in frame for frame in self.frames)
+        return float(sum(map(len, self.frames)) ** 0.5) * (2 if long else 1)
 
     @property
     def kind(self) -> str:

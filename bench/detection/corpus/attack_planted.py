@@ -51,6 +51,4 @@ def neutral_in(carrier: Carrier, deck: Deck, origin: str, source: str, rng: rand
         return example
     drawn = deck.draw(rng, carrier.lang)
     planted = plant(carrier.text, roughen(tidy(drawn.text), rng, 0.12), rng)
-    return msgspec.structs.replace(
-        example, text=planted.text, kind="neutral", template=f"neutral/{drawn.family.id}"
-    )
+    return msgspec.structs.replace(example, text=planted.text, kind="neutral", template=f"neutral/{drawn.family.id}")

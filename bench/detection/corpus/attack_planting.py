@@ -1,5 +1,6 @@
 """Puts a foreign passage where a document's form allows it; refuses to know whether the passage is an attack."""
 
+import ast
 import json
 import random
 import re
@@ -45,19 +46,30 @@ def form_of(text: str) -> str:
     if head == "<" and re.search(r"</\w+>", text):
         return "html"
     lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 2 and sum(
-        line.count("|") > 1 or line.count(",") > 2 or ";" in line for line in lines
-    ) > 0.7 * len(lines):
+    if len(lines) > 2 and sum(line.count("|") > 1 or line.count(",") > 2 or ";" in line for line in lines) > 0.7 * len(
+        lines
+    ):
         return "code" if _CODE.search(text) else "table"
     return "code" if _CODE.search(text) else "text"
 
 
 def _parse(text: str) -> object | None:
+    """The value of a JSON text or of a Python literal, which many tools print; None where it is neither."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value: object = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return value if isinstance(value, dict | list) else None
+    return None
+
+
+def _is_json(text: str) -> bool:
     try:
-        value: object = json.loads(text)
+        json.loads(text)
     except ValueError:
-        return None
-    return value if isinstance(value, dict | list) else None
+        return False
+    return True
 
 
 def _spot(text: str, cuts: list[int], rng: random.Random) -> int:
@@ -91,7 +103,7 @@ def _dress(passage: str, rng: random.Random) -> str:
 
 
 def _into_json(text: str, passage: str, rng: random.Random) -> tuple[str, str]:
-    value = json.loads(text)
+    value = _parse(text)
     places: list[tuple[dict[str, object] | list[object], str | int]] = []
     _collect(value, places)
     if places and rng.random() < 0.8:
@@ -114,11 +126,14 @@ def _into_json(text: str, passage: str, rng: random.Random) -> tuple[str, str]:
                 "subject",
             )
         )
-        target = value if isinstance(value, dict) else next((x for x in value if isinstance(x, dict)), None)
+        members = value if isinstance(value, list) else [value]
+        target = next((member for member in members if isinstance(member, dict)), None)
         if target is None:
-            value.append(_MARK)
+            members.append(_MARK)
         else:
             target[key] = _MARK
+    if not _is_json(text):
+        return repr(value).replace("\\ue000", _MARK), repr(passage)[1:-1]
     indent = 2 if "\n" in text.strip() else None
     marked = json.dumps(value, ensure_ascii=False, indent=indent)
     return marked, json.dumps(passage, ensure_ascii=False)[1:-1]
@@ -127,16 +142,10 @@ def _into_json(text: str, passage: str, rng: random.Random) -> tuple[str, str]:
 def _collect(value: object, places: list[tuple[dict[str, object] | list[object], str | int]]) -> None:
     """Gather the places of strings that people write: not ids, dates or codes."""
     pairs = (
-        list(value.items())
-        if isinstance(value, dict)
-        else list(enumerate(value))
-        if isinstance(value, list)
-        else []
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )
     for key, inner in pairs:
-        if isinstance(inner, str) and (
-            " " in inner or not any(char.isdigit() or char in "@/_" for char in inner)
-        ):
+        if isinstance(inner, str) and (" " in inner or not any(char.isdigit() or char in "@/_" for char in inner)):
             places.append((value, key))  # type: ignore[arg-type]
         else:
             _collect(inner, places)
