@@ -10,6 +10,7 @@ from detection.corpus.attack_grammar import Bank, Family, expand, load
 from detection.corpus.example import Example
 
 LANGUAGES = {"en": 50, "de": 25, "fr": 9, "it": 8, "es": 8}  # shares in percent; they add up to 100
+NEIGHBOURS = 3  # frames a template: whole families are too big to keep from training
 TRIES = 12  # draws before a repeated text is given up
 
 Rework = Callable[[str, random.Random], str]
@@ -22,6 +23,11 @@ class Draw(msgspec.Struct, frozen=True):
     lang: str
     family: Family
     frame: str
+
+    @property
+    def template(self) -> str:
+        """The family and the part of it that the frame stands in: a few neighbouring frames share one."""
+        return f"{self.family.id}.{self.family.frames.index(self.frame) // NEIGHBOURS}"
 
 
 class Deck(msgspec.Struct, frozen=True):

@@ -25,5 +25,5 @@ def _example(deck: Deck, rng: random.Random) -> Example:
         kind=drawn.family.kind,
         lang=drawn.lang,
         source=SOURCE,
-        template=f"{SOURCE}/{drawn.family.id}",
+        template=f"{SOURCE}/{drawn.template}",
     )

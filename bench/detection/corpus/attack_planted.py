@@ -35,7 +35,7 @@ def attack_in(carrier: Carrier, deck: Deck, origin: str, source: str, rng: rando
         kind=drawn.family.kind,
         lang=carrier.lang,
         source=source,
-        template=f"{BANKS[origin]}/{drawn.family.id}",
+        template=f"{BANKS[origin]}/{drawn.template}",
         start=planted.start,
         end=planted.end,
     )
@@ -51,4 +51,4 @@ def neutral_in(carrier: Carrier, deck: Deck, origin: str, source: str, rng: rand
         return example
     drawn = deck.draw(rng, carrier.lang)
     planted = plant(carrier.text, roughen(tidy(drawn.text), rng, 0.12), rng)
-    return msgspec.structs.replace(example, text=planted.text, kind="neutral", template=f"neutral/{drawn.family.id}")
+    return msgspec.structs.replace(example, text=planted.text, kind="neutral", template=f"neutral/{drawn.template}")

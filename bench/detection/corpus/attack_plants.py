@@ -34,7 +34,7 @@ def payloads(rng: random.Random, count: int, origin: str) -> Iterator[Example]:
             kind=drawn.family.kind,
             lang=drawn.lang,
             source=SOURCE,
-            template=f"{BANKS[origin]}/{drawn.family.id}",
+            template=f"{BANKS[origin]}/{drawn.template}",
         )
 
     return distinct(draw, count)
