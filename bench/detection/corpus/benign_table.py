@@ -24,6 +24,10 @@ def _markdown(rows: Rows) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
+def _padded(rows: Rows) -> str:
+    return "\n".join(f"| {line} |" for line in _aligned(rows, " | "))
+
+
 def _html(rows: Rows) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
@@ -31,8 +35,12 @@ def _html(rows: Rows) -> str:
 
 
 def _columns(rows: Rows) -> str:
+    return "\n".join(_aligned(rows, "  "))
+
+
+def _aligned(rows: Rows, gap: str) -> list[str]:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def _records(rows: Rows) -> str:
@@ -41,7 +49,7 @@ def _records(rows: Rows) -> str:
     )
 
 
-SHAPES: Sequence[Callable[[Rows], str]] = (_csv, _semicolons, _markdown, _html, _columns, _records)
+SHAPES: Sequence[Callable[[Rows], str]] = (_csv, _semicolons, _markdown, _padded, _padded, _html, _columns, _records)
 
 
 def table_cards(copies: int = 4) -> list[Card]:
