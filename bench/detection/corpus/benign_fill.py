@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -21,14 +21,15 @@ class Filler(msgspec.Struct, frozen=True):
     slots: Mapping[str, Sequence[str]]
 
     def fill(self, rng: random.Random, frame: str) -> str:
-        """Return the frame with every hole filled; `{slot#a}` twice gives one value twice."""
-        kept: dict[str, str] = {}
+        """Return the frame with every hole filled; `{slot#a}` twice gives one value twice.
+
+        A plain slot used twice gives two values while it has any left, so that no sentence repeats.
+        """
+        draft = _Draft(self, rng)
         text = frame
         for _ in range(_DEPTH):
-            text, count = _HOLE.subn(self._chooser(rng, kept), text)
-            if not count:
-                break
-            if not self._has_known_hole(text):
+            text, count = _HOLE.subn(draft.choose, text)
+            if not count or not any(self._can_fill(hole) for hole in _HOLE.findall(text)):
                 break
         return text
 
@@ -37,34 +38,45 @@ class Filler(msgspec.Struct, frozen=True):
         text = self.fill(rng, frame)
         return text[:1].upper() + text[1:] if frame.startswith("{") else text
 
-    def _has_known_hole(self, text: str) -> bool:
-        return any("|" in hole or ":" in hole or self._knows(hole.split("#")[0]) for hole in _HOLE.findall(text))
+    def values(self, name: str) -> Sequence[str]:
+        """Return what a slot may hold, the bank's own values first; empty if no bank knows it."""
+        return self.slots.get(name) or words()[self.lang].get(name, ())
 
-    def _knows(self, name: str) -> bool:
-        return name in self.slots or name in words()[self.lang] or name in FACTS
+    def _can_fill(self, hole: str) -> bool:
+        name = hole.split("#")[0]
+        return "|" in hole or ":" in hole or bool(self.values(name)) or name in FACTS
 
-    def _chooser(self, rng: random.Random, kept: dict[str, str]) -> Callable[[re.Match[str]], str]:
-        def choose(match: re.Match[str]) -> str:
-            hole: str = match.group(1)
-            if "|" in hole:
-                return rng.choice(hole.split("|"))
-            if hole.startswith("int:"):
-                low, high = hole[4:].split("-")
-                return str(rng.randint(int(low), int(high)))
-            if hole in kept:
-                return kept[hole]
-            value = self._draw(rng, hole.split("#")[0])
-            if value is None:
-                return match.group(0)
-            if "#" in hole:
-                value = kept[hole] = self.fill(rng, value) if "{" in value else value
+
+class _Draft:
+    """One text in the making: remembers what it has said."""
+
+    def __init__(self, filler: Filler, rng: random.Random) -> None:
+        self.filler, self.rng = filler, rng
+        self.kept: dict[str, str] = {}
+        self.said: dict[str, set[str]] = {}
+
+    def choose(self, match: re.Match[str]) -> str:
+        hole: str = match.group(1)
+        if "|" in hole:
+            return self.rng.choice(hole.split("|"))
+        if hole.startswith("int:"):
+            low, high = hole[4:].split("-")
+            return str(self.rng.randint(int(low), int(high)))
+        if hole in self.kept:
+            return self.kept[hole]
+        value = self._draw(hole.split("#")[0])
+        if value is None:
+            return match.group(0)
+        if "#" in hole:
+            value = self.kept[hole] = self.filler.fill(self.rng, value) if "{" in value else value
+        return value
+
+    def _draw(self, name: str) -> str | None:
+        values = self.filler.values(name)
+        if values:
+            said = self.said.setdefault(name, set())
+            value = self.rng.choice([value for value in values if value not in said] or values)
+            said.add(value)
             return value
-
-        return choose
-
-    def _draw(self, rng: random.Random, name: str) -> str | None:
-        for bank in (self.slots, words()[self.lang]):
-            if name in bank:
-                return rng.choice(bank[name])
         fact = FACTS.get(name)
-        return None if fact is None else fact(rng, self.lang)
+        return None if fact is None else fact(self.rng, self.filler.lang)
