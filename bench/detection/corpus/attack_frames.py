@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from detection.corpus.attack_cipher import MARK, reveal
 from detection.corpus.attack_grammar import Bank, Family, expand, load
+from detection.corpus.attack_style import roughen
 from detection.corpus.example import Example
 
 LANGUAGES = {"en": 50, "de": 25, "fr": 9, "it": 8, "es": 8}  # shares in percent; they add up to 100
@@ -63,6 +65,14 @@ def tidy(text: str) -> str:
     """Remove the double blanks and loose commas that empty branches leave behind."""
     text = re.sub(r"(?<=\S) +([,.])(?=\s|$)", r"\1", re.sub(r"(?<=\S)  +", " ", text))
     return re.sub(r"[,;] *(\.)(?=\s|$)|(?<!\.)\.\.(?!\.)", ".", text).strip()
+
+
+def finished(deck: Deck, drawn: Draw, rng: random.Random, rough: float) -> str:
+    """The drawn text ready to use: tidied, then with its code filled in or roughened at the given rate."""
+    text = tidy(drawn.text)
+    if MARK in text:
+        return reveal(text, deck.fill("plain", drawn.lang, rng), rng)
+    return roughen(text, rng, rough)
 
 
 def open_deck(*names: str) -> Deck:

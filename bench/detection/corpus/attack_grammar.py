@@ -1,7 +1,7 @@
 """Reads sentence banks and expands their frames; refuses to know what the sentences mean.
 
 A bank is a text file of sections: ``@slot name``, ``@family id`` (one frame a line) and ``@long id`` or
-``@longslot name`` (frames of several lines, parted by a line ``---``). Lines that start with ``##`` are comments.
+``@longslot name`` (frames of several lines, parted by a line ``---``). A number after the id draws a family more often. Lines that start with ``##`` are comments.
 
 In a frame ``[a|b|]`` picks one branch (brackets without a bar are plain text), ``$name`` draws from a slot,
 ``$name1`` (a digit at the end) draws once and repeats, ``$^name`` capitalises, and a backslash with n breaks the line.
@@ -22,15 +22,12 @@ class Family(msgspec.Struct, frozen=True):
 
     id: str
     frames: tuple[str, ...]
+    factor: float = 1.0  # for families whose frames are short because their matter stands in slots
 
     @property
     def weight(self) -> float:
-        """How often to draw it: by the root of its written length, so that big families do not drown small ones.
-
-        Families of long texts count double: their length stands in slots, and attacks in the wild are long.
-        """
-        long = any("\n" in frame for frame in self.frames)
-        return float(sum(map(len, self.frames)) ** 0.5) * (2 if long else 1)
+        """How often to draw it: by the root of its written length, so that big families do not drown small ones."""
+        return float(sum(map(len, self.frames)) ** 0.5) * self.factor
 
     @property
     def kind(self) -> str:
@@ -49,6 +46,7 @@ def load(lang: str, *names: str) -> Bank:
     """Read ``<name>.<lang>.txt`` for every name: the slots of all of them, the families of the last."""
     families: dict[str, tuple[str, ...]] = {}
     slots: dict[str, tuple[str, ...]] = {}
+    factors: dict[str, float] = {}
     for name in names:
         path = SENTENCES / f"{name}.{lang}.txt"
         if not path.exists():
@@ -59,8 +57,10 @@ def load(lang: str, *names: str) -> Bank:
             if not word.endswith("slot") and name != names[-1]:
                 continue
             target = slots if word.endswith("slot") else families
+            label, _, factor = label.partition(" ")
+            factors[label] = float(factor or 1)
             target[label] = target.get(label, ()) + entries
-    return Bank(tuple(Family(k, v) for k, v in families.items() if v), slots)
+    return Bank(tuple(Family(name, frames, factors[name]) for name, frames in families.items() if frames), slots)
 
 
 def expand(frame: str, slots: Mapping[str, tuple[str, ...]], rng: random.Random) -> str:

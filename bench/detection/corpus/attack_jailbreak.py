@@ -3,8 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, open_deck, tidy
-from detection.corpus.attack_style import roughen
+from detection.corpus.attack_frames import Deck, distinct, finished, open_deck
 from detection.corpus.example import Example
 
 SOURCE = "attack_jailbreak"
@@ -19,7 +18,7 @@ def generate(rng: random.Random, count: int) -> Iterator[Example]:
 def _example(deck: Deck, rng: random.Random) -> Example:
     drawn = deck.draw(rng)
     return Example(
-        text=roughen(tidy(drawn.text), rng),
+        text=finished(deck, drawn, rng, 0.25),
         label="jailbreak",
         origin="user",
         kind=drawn.family.kind,

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import msgspec
 
 from detection.corpus.attack_carriers import Carrier, carriers
-from detection.corpus.attack_frames import Deck, distinct, tidy
+from detection.corpus.attack_frames import Deck, distinct, finished
 from detection.corpus.attack_planting import plant
 from detection.corpus.attack_plants import BANKS, payload_deck
-from detection.corpus.attack_style import roughen
 from detection.corpus.example import Example
 
 FOREIGN = 0.12  # share of passages in another language than their carrier
@@ -27,7 +26,7 @@ def attack_in(carrier: Carrier, deck: Deck, origin: str, source: str, rng: rando
     """One carrier with one instruction from the deck, in the carrier's language (mostly)."""
     lang = carrier.lang if carrier.lang in deck.languages and rng.random() > FOREIGN else None
     drawn = deck.draw(rng, lang)
-    planted = plant(carrier.text, roughen(tidy(drawn.text), rng, 0.12), rng)
+    planted = plant(carrier.text, finished(deck, drawn, rng, 0.12), rng)
     return Example(
         text=planted.text,
         label="injection",
@@ -50,5 +49,5 @@ def neutral_in(carrier: Carrier, deck: Deck, origin: str, source: str, rng: rand
     if rng.random() < 0.35 or carrier.lang not in deck.languages:
         return example
     drawn = deck.draw(rng, carrier.lang)
-    planted = plant(carrier.text, roughen(tidy(drawn.text), rng, 0.12), rng)
+    planted = plant(carrier.text, finished(deck, drawn, rng, 0.12), rng)
     return msgspec.structs.replace(example, text=planted.text, kind="neutral", template=f"neutral/{drawn.template}")

@@ -12,7 +12,9 @@ _CODE = re.compile(
     r"^\s*(def |class |import |from \w+ import|function |const |let |public |#include|package |func )", re.M
 )
 _HASH = re.compile(r"^\s*(def |import |from \w+ import|elif |#)", re.M)
-_MARK = "\u2603\u2603"  # holds the place of the passage until the escaping of the form is done; printable: repr() keeps it
+_MARK = (
+    "\u2603\u2603"  # holds the place of the passage until the escaping of the form is done; printable: repr() keeps it
+)
 
 
 class Planted(msgspec.Struct, frozen=True):

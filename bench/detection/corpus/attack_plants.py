@@ -3,8 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, open_deck, tidy
-from detection.corpus.attack_style import roughen
+from detection.corpus.attack_frames import Deck, distinct, finished, open_deck
 from detection.corpus.example import Example
 
 BANKS = {"document": "attack_plants", "tool": "attack_agent"}
@@ -28,7 +27,7 @@ def payloads(rng: random.Random, count: int, origin: str) -> Iterator[Example]:
     def draw() -> Example:
         drawn = deck.draw(rng)
         return Example(
-            text=roughen(tidy(drawn.text), rng, 0.12),
+            text=finished(deck, drawn, rng, 0.12),
             label="injection",
             origin=origin,
             kind=drawn.family.kind,
