@@ -1,0 +1,47 @@
+"""JSON pointers (RFC 6901): read and write one place of a parsed body. Knows no protocol."""
+
+
+def escape(token: str) -> str:
+    """A key as it stands in a pointer."""
+    if "~" in token or "/" in token:
+        return token.replace("~", "~0").replace("/", "~1")
+    return token
+
+
+def tokens(pointer: str) -> list[str]:
+    """A pointer's keys, unescaped. Raises ValueError where it does not begin with `/`."""
+    if not pointer:
+        return []
+    if pointer[0] != "/":
+        raise ValueError(f"`{pointer}` is no JSON pointer: it must begin with `/`")
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]
+
+
+def get(body: object, pointer: str) -> object:
+    """What stands at a pointer. Raises LookupError."""
+    at = body
+    for token in tokens(pointer):
+        at = _step(at, token)
+    return at
+
+
+def put(body: object, pointer: str, value: object) -> None:
+    """Replaces what stands at a pointer. Raises LookupError where nothing does."""
+    *path, last = tokens(pointer)
+    at = body
+    for token in path:
+        at = _step(at, token)
+    if isinstance(at, list):
+        at[int(last)] = value
+    elif isinstance(at, dict) and last in at:
+        at[last] = value
+    else:
+        raise LookupError(f"nothing stands at `{pointer}`")
+
+
+def _step(at: object, token: str) -> object:
+    if isinstance(at, dict):
+        return at[token]
+    if isinstance(at, list):
+        return at[int(token)]
+    raise LookupError(f"`{token}` leads into something that is neither object nor array")

@@ -1,0 +1,62 @@
+"""Server-sent events (WHATWG HTML 9.2), sans-io: bytes in, events out, every byte accounted for."""
+
+import re
+
+import msgspec
+
+from sigmaguard.errors import WireError
+
+LIMIT_BYTES = 16 * 1024 * 1024  # of one event; an image in one frame is a few megabytes
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n")
+
+
+class SseEvent(msgspec.Struct, frozen=True):
+    """One event: its bytes as received (terminator included), its name, its data lines joined."""
+
+    raw: bytes
+    event: str
+    data: bytes
+
+
+class SseDecoder:
+    """Splits a stream into events; concatenating their `raw` gives the stream back."""
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._buffer = b""
+        self._searched = 0
+        self._limit = limit_bytes
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events that are complete with these bytes. Raises WireError where one is too large."""
+        buffer = self._buffer + data if self._buffer else data
+        events: list[SseEvent] = []
+        start, search = 0, self._searched
+        while True:
+            end = _END.search(buffer, search)
+            if end is None or (end.end() == len(buffer) and buffer.endswith(b"\r") and not buffer.endswith(b"\r\r")):
+                break
+            events.append(_parse(buffer[start : end.end()]))
+            start = search = end.end()
+        self._buffer = buffer[start:]
+        self._searched = max(0, len(self._buffer) - 3)
+        if len(self._buffer) > self._limit:
+            raise WireError("frame_too_large", f"a server-sent event is over {self._limit} bytes")
+        return events
+
+    def finish(self) -> list[SseEvent]:
+        """What was left when the stream ended, as one last event where it is anything."""
+        rest, self._buffer, self._searched = self._buffer, b"", 0
+        return [_parse(rest)] if rest else []
+
+
+def _parse(raw: bytes) -> SseEvent:
+    event = ""
+    data: list[bytes] = []
+    for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line.startswith(b"event:"):
+            event = line[6:].strip().decode("utf-8", "replace")
+        elif line.startswith(b"\xef\xbb\xbfdata:"):
+            data.append(line[8:].strip())
+    return SseEvent(raw, event, b"\n".join(data))
