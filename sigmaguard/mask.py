@@ -1,0 +1,151 @@
+"""Masking: findings to edits, values to placeholders. Knows operators; finds and restores nothing itself."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+from sigmaguard.model import Direction, Finding, Segment
+from sigmaguard.policy.pack import MaskConfig
+from sigmaguard.restore import Restorer, restore_text
+from sigmaguard.synthetic import synthetic
+from sigmaguard.wire.codec import Edit
+
+_PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]*)_(\d+)>")
+DEFAULT = MaskConfig()
+
+
+class Vault:
+    """The values one exchange masked, by placeholder. Lives and dies with the exchange; shows no value.
+
+    Numbers are given in the order of first sight, so a conversation that is sent again with one turn
+    more gets the same placeholders again. `existing` are the exchange's texts: a placeholder that
+    already stands in one of them is never issued.
+    """
+
+    __slots__ = ("_by_value", "_counts", "_taken", "_values")
+
+    def __init__(self, existing: Iterable[str] = ()) -> None:
+        self._values: dict[str, str] = {}
+        self._by_value: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
+        self._taken = {found.upper() for text in existing if "<" in text or "_" in text for found in _issued_like(text)}
+
+    def placeholder(self, entity: str, value: str) -> str:
+        """The placeholder of a value: the same for the same value of the same entity."""
+        known = self._by_value.get((entity, value))
+        if known is not None:
+            return known
+        number = self._counts.get(entity, 0)
+        while True:
+            number += 1
+            name = f"<{entity}_{number}>"
+            if name not in self._taken:
+                break
+        self._counts[entity] = number
+        self._values[name] = value
+        self._by_value[entity, value] = name
+        return name
+
+    def restore(self, text: str, *, is_json: bool = False) -> str:
+        """A text with this exchange's placeholders turned back into values."""
+        return restore_text(text, self._values, is_json=is_json) if self._values else text
+
+    def restorer(self, *, is_json: bool = False) -> Restorer:
+        """Restores one streamed channel."""
+        return Restorer(self._values, is_json=is_json)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __repr__(self) -> str:
+        return f"Vault({len(self._values)} values)"
+
+
+def _issued_like(text: str) -> Iterable[str]:
+    for match in re.finditer(r"<?\b([A-Za-z][A-Za-z0-9_]*)_(\d+)\b>?", text):
+        yield f"<{match[1]}_{match[2]}>"
+
+
+def mask_segment(
+    segment: Segment,
+    findings: Sequence[Finding],
+    masks: Mapping[str, MaskConfig],
+    vault: Vault,
+    key: bytes,
+    direction: Direction,
+) -> list[Edit]:
+    """The edits that mask these findings in a segment, in order, none overlapping.
+
+    On the way out of the model nothing is reversible, since nobody may restore it: a placeholder
+    becomes a plain `[ENTITY]`.
+    """
+    return [
+        Edit(segment.path, start, end, _replacement(segment, start, end, entity, masks, vault, key, direction))
+        for start, end, entity in merged(findings)
+    ]
+
+
+def merged(findings: Sequence[Finding]) -> list[tuple[int, int, str]]:
+    """Spans that do not overlap: overlapping ones joined, named after the longest, then the surest."""
+    ordered = sorted((one for one in findings if one.end > one.start), key=lambda one: (one.start, -one.end))
+    spans: list[tuple[int, int, Finding]] = []
+    for one in ordered:
+        if spans and one.start < spans[-1][1]:
+            start, end, best = spans[-1]
+            rank_new, rank_old = (one.end - one.start, one.score), (best.end - best.start, best.score)
+            spans[-1] = (start, max(end, one.end), one if rank_new > rank_old else best)
+        else:
+            spans.append((one.start, one.end, one))
+    return [(start, end, entity_of(best)) for start, end, best in spans]
+
+
+def entity_of(finding: Finding) -> str:
+    """The entity a finding names, from its rule where it names none."""
+    return finding.entity or re.sub(r"[^A-Z0-9]+", "_", finding.rule.partition(".")[2].upper()).strip("_") or "VALUE"
+
+
+def _replacement(
+    segment: Segment,
+    start: int,
+    end: int,
+    entity: str,
+    masks: Mapping[str, MaskConfig],
+    vault: Vault,
+    key: bytes,
+    direction: Direction,
+) -> str:
+    written = segment.text[start:end]
+    value = _unescaped(written) if segment.is_json else written
+    config = masks.get(entity) or masks.get("*") or DEFAULT
+    match config.operator:
+        case "placeholder" if direction is Direction.INPUT:
+            result = vault.placeholder(entity, value)
+        case "placeholder" | "redact":
+            result = f"[{entity}]"
+        case "replace":
+            result = config.text
+        case "hash":
+            result = f"[{entity}:{blake2b(value.encode('utf-8', 'surrogatepass'), key=key, digest_size=6).hexdigest()}]"
+        case "partial":
+            result = _partial(value, config.keep)
+        case "synthetic":
+            result = synthetic(entity, value, key)
+    return json.dumps(result, ensure_ascii=False)[1:-1] if segment.is_json else result
+
+
+def _partial(value: str, keep: int) -> str:
+    """The last `keep` characters; fewer of a short value, so that most of it always goes."""
+    shown = min(keep, len(value) // 3)
+    return "****" + (" " + value[-shown:] if shown else "")
+
+
+def _unescaped(written: str) -> str:
+    """What a span of JSON source means; the source itself where the span cuts through an escape."""
+    if "\\" not in written:
+        return written
+    try:
+        value = json.loads(f'"{written}"')
+    except ValueError:
+        return written
+    return value if isinstance(value, str) else written
