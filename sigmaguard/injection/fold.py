@@ -87,7 +87,7 @@ def _source_indices(pieces: list[str]) -> Iterator[int]:
 
 
 def _latin_word(match: re.Match[str]) -> str:
-    """Replace look-alikes where a word mixes scripts, or could be wholly Latin; true Greek and Russian stay."""
+    """Replace look-alikes where a word mixes scripts or could be all Latin; true Greek and Russian stay."""
     word = match.group()
     if word.isascii():
         return word

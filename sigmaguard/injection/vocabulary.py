@@ -28,7 +28,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Vocabulary:
-    """A WordPiece vocabulary without special tokens: `[SEP]` written in a text is five ordinary characters."""
+    """A WordPiece vocabulary without special tokens: `[SEP]` in a text is five ordinary characters."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -46,10 +46,15 @@ class Vocabulary:
         return Tokens(encoding.ids, encoding.offsets)
 
 
-def origin_id(origin: str) -> int:
-    """The token that tells the model where a text stands. Raises ValueError for an unknown origin."""
+def origin_name(origin: str) -> str:
+    """The model's word for an origin of the engine. Raises ValueError for an unknown one."""
     name = _ALIASES.get(origin, origin)
     if name not in ORIGINS:
         known = ", ".join([*ORIGINS, *_ALIASES])
         raise ValueError(f"unknown origin `{origin}`; known: {known}")
-    return _FIRST_ORIGIN + ORIGINS.index(name)
+    return name
+
+
+def frame(body: Sequence[int], origin: str) -> list[int]:
+    """A window's ids as the model reads them: CLS, the origin's token, body, SEP."""
+    return [CLS, _FIRST_ORIGIN + ORIGINS.index(origin), *body, SEP]

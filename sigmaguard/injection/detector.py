@@ -1,0 +1,124 @@
+"""Adapts a model to the engine's detector protocol; knows operating points, not packs, pools or modes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from sigmaguard.detector import Cost, Passage
+from sigmaguard.errors import ConfigError
+from sigmaguard.injection.card import CARD
+from sigmaguard.injection.external import ExternalModel
+from sigmaguard.injection.model import InjectionModel, Score
+from sigmaguard.model import Finding
+from sigmaguard.policy.pack import Rule
+from sigmaguard.reading import Reading
+
+NAME = "injection"
+RULE = "injection.model"
+UNREAD = "limit.injection_unread"
+TAGS = ("OWASP-LLM01:2025", "AML.T0051")
+# Readings of the engine that the model does not need: it folds characters itself.
+OWN_FOLD = frozenset({"folded"})
+
+
+class Scorer(Protocol):
+    """What the detector needs of a model: the packaged cascade or a classifier from outside."""
+
+    @property
+    def version(self) -> str:
+        """Changes when answers could."""
+        ...
+
+    def threshold(self, point: str, origin: str) -> float:
+        """The score at which a named operating point reports. Raises ConfigError if there is no such point."""
+        ...
+
+    def score(self, texts: Sequence[str], origins: Sequence[str]) -> list[Score]:
+        """Score each text under its origin."""
+        ...
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pack's `options` for this detector.
+
+    `operating_point` names a point of the model; scores are shifted so that the point lies at 0.5,
+    whatever the origin, and a pack's `threshold: 0.5` means that point. `model` is a folder with
+    other weights: one of ours (`model.json`) or a Hugging Face sequence classifier in ONNX.
+    """
+
+    operating_point: str = "basic"
+    model: str = ""
+    threads: int = 1
+
+
+class InjectionDetector:
+    """Reports the score of each passage's worst window, however low: the policy's threshold decides."""
+
+    name = NAME
+    cost = Cost.POOLED
+
+    def __init__(self, scorer: Scorer, point: str) -> None:
+        self._scorer = scorer
+        self._point = point
+        self.version = f"{scorer.version}/{point}"
+        scorer.threshold(point, "user")  # an unknown point is an error now, not at the first exchange
+
+    def detect(self, passages: Sequence[Passage]) -> list[list[Finding]]:
+        """Score every reading of every passage; the worst reading speaks for the passage."""
+        found: list[list[Finding]] = []
+        for passage in passages:
+            readings = [each for each in passage.readings if each.kind not in OWN_FOLD]
+            origins = [passage.segment.origin.value] * len(readings)
+            scores = self._scorer.score([each.text for each in readings], origins)
+            found.append(list(self._findings(passage, readings, scores)))
+        return found
+
+    def _findings(self, passage: Passage, readings: Sequence[Reading], scores: Sequence[Score]) -> Iterator[Finding]:
+        if not readings or not passage.segment.text:
+            return
+        threshold = self._scorer.threshold(self._point, passage.segment.origin.value)
+        place = max(range(len(scores)), key=lambda index: (scores[index].score, -index))
+        worst, reading = scores[place], readings[place]
+        start, end = reading.source(worst.start, worst.end)
+        yield Finding(RULE, NAME, start, end, shifted(worst.score, threshold), view=reading.kind, tags=TAGS)
+        if any(score.truncated for score in scores):
+            length = len(passage.segment.text)
+            yield Finding(UNREAD, NAME, 0, length, 1.0, tags=TAGS[:1])
+
+
+def shifted(score: float, threshold: float) -> float:
+    """Move a probability in log odds so that `threshold` becomes one half; order is kept."""
+    if threshold == 0.5:
+        return score
+    odds = _log_odds(score) - _log_odds(threshold)
+    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, odds))))
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(clipped / (1 - clipped))
+
+
+def build(options: dict[str, object], rules: Sequence[Rule]) -> InjectionDetector:
+    """Load the model a pack asks for. Raises ConfigError for unknown options, points or unusable folders."""
+    if rules:
+        raise ConfigError("the injection detector takes no rules")
+    try:
+        chosen = msgspec.convert(options, type=Options)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"options: {error}") from error
+    return InjectionDetector(_scorer(chosen), chosen.operating_point)
+
+
+def _scorer(options: Options) -> Scorer:
+    if not options.model:
+        return InjectionModel.load(threads=options.threads)
+    folder = Path(options.model)
+    if (folder / CARD).exists():
+        return InjectionModel.load(folder, threads=options.threads)
+    return ExternalModel.load(folder, threads=options.threads)
