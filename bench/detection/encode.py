@@ -11,7 +11,7 @@ import msgspec
 
 from detection.corpus.example import Example
 from sigmaguard.injection.fold import fold
-from sigmaguard.injection.vocabulary import CLS, ORIGINS, SEP, Vocabulary, origin_id
+from sigmaguard.injection.vocabulary import ORIGINS, Vocabulary, frame
 from sigmaguard.injection.windows import windows
 
 LENGTH = 128  # tokens of a window with its three special ones
@@ -43,11 +43,6 @@ def encode(examples: Sequence[Example], vocabulary: Vocabulary, rng: random.Rand
     return [window for example in examples for window in _of(example, vocabulary, rng, most)]
 
 
-def framed(body: Sequence[int], origin: str) -> list[int]:
-    """A window's ids as the model reads them: CLS, origin, body, SEP."""
-    return [CLS, origin_id(origin), *body, SEP]
-
-
 def _of(example: Example, vocabulary: Vocabulary, rng: random.Random, most: int) -> Iterator[Window]:
     folded = fold(example.text)
     tokens = vocabulary.tokens(folded.text)
@@ -71,7 +66,7 @@ def _of(example: Example, vocabulary: Vocabulary, rng: random.Random, most: int)
         first, last = _span(inside) if known else (UNKNOWN, UNKNOWN) if attack else (0, 0)
         unsure = attack and not known and index > 0
         yield Window(
-            ids=framed(tokens.ids[start:end], example.origin),
+            ids=frame(tokens.ids[start:end], example.origin),
             label=float(attack),
             weight=0.4 if unsure else 1.0,
             first=first,

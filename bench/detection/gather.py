@@ -19,6 +19,7 @@ from detection.corpus.example import Example
 from detection.corpus.planted import Material, compose
 from detection.split import is_held_out, sides
 
+TASK_KINDS = frozenset({"instruction", "open_domain", "task", "demand", "chat", "advice", "fiction"})
 LONGEST_PAYLOAD = 420  # code points: longer attacks are jailbreak essays, not planted notes
 
 

@@ -47,7 +47,15 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """The larger tier: BERT layers, a window head over mean, maximum and the strongest token, a token head."""
 
-    def __init__(self, vocabulary: int = 30522, width: int = 384, inner: int = 1536, heads: int = 12, layers: int = 6, positions: int = 128) -> None:
+    def __init__(
+        self,
+        vocabulary: int = 30522,
+        width: int = 384,
+        inner: int = 1536,
+        heads: int = 12,
+        layers: int = 6,
+        positions: int = 128,
+    ) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(positions, width)
@@ -88,7 +96,14 @@ def pretrained_encoder(layers: int = 6, positions: int = 128) -> Encoder:
     config = json.loads((folder / "config.json").read_text())
     weights = load_file(folder / "model.safetensors")
     weights = {name.removeprefix("bert."): value for name, value in weights.items()}
-    encoder = Encoder(config["vocab_size"], config["hidden_size"], config["intermediate_size"], config["num_attention_heads"], layers, positions)
+    encoder = Encoder(
+        config["vocab_size"],
+        config["hidden_size"],
+        config["intermediate_size"],
+        config["num_attention_heads"],
+        layers,
+        positions,
+    )
     state = encoder.state_dict()
     state["words.weight"] = weights["embeddings.word_embeddings.weight"]
     kind = weights["embeddings.token_type_embeddings.weight"][0]
@@ -96,14 +111,21 @@ def pretrained_encoder(layers: int = 6, positions: int = 128) -> Encoder:
     _copy(state, "norm", weights, "embeddings.LayerNorm")
     total = config["num_hidden_layers"]
     for index in range(layers):
-        _copy_layer(state, f"layers.{index}", weights, f"encoder.layer.{round(index * (total - 1) / max(layers - 1, 1))}")
+        _copy_layer(
+            state,
+            f"layers.{index}",
+            weights,
+            f"encoder.layer.{round(index * (total - 1) / max(layers - 1, 1))}",
+        )
     encoder.load_state_dict(state)
     return encoder
 
 
 def _copy_layer(state: dict[str, Tensor], to: str, weights: dict[str, Tensor], source: str) -> None:
     for part in ("weight", "bias"):
-        state[f"{to}.qkv.{part}"] = torch.cat([weights[f"{source}.attention.self.{name}.{part}"] for name in ("query", "key", "value")])
+        state[f"{to}.qkv.{part}"] = torch.cat(
+            [weights[f"{source}.attention.self.{name}.{part}"] for name in ("query", "key", "value")]
+        )
     _copy(state, f"{to}.out", weights, f"{source}.attention.output.dense")
     _copy(state, f"{to}.norm1", weights, f"{source}.attention.output.LayerNorm")
     _copy(state, f"{to}.up", weights, f"{source}.intermediate.dense")

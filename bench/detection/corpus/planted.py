@@ -14,7 +14,7 @@ from detection.corpus.example import Example
 
 SOURCE = "planted"
 _BOUNDARY = re.compile(r"(?<=[.!?:;])\s+|\n+")
-_MARK = "\ue000"  # stands where the payload goes until the wrapping is done
+_MARK = "\u2603\u2603"  # stands where the payload goes until the wrapping is done; printable, so `repr` keeps it
 
 _LEAD_INS = {
     "en": (
@@ -48,15 +48,33 @@ _INLINE: tuple[str, ...] = ("{}",) * 14 + (
 )  # fmt: skip
 _HOSTILE = 5  # the last wrappings imitate a chat's own markup: never used for the harmless twins
 
-_FIELDS = ("body", "text", "content", "message", "description", "notes", "comment", "summary", "result", "snippet", "review", "bio", "details")
-_USER_TASKS = {
+_FIELDS = (
+    "body",
+    "text",
+    "content",
+    "message",
+    "description",
+    "notes",
+    "comment",
+    "summary",
+    "result",
+    "snippet",
+    "review",
+    "bio",
+    "details",
+)
+_USER_TASKS = {  # what a user asks about a text: before it, or after it where the line starts with a blank line
     "en": ("Summarise the following text:\n\n", "What is this about?\n\n", "Translate this into German:\n\n", "tl;dr please\n\n", "Can you proofread this?\n\n",
-           "Extract the dates and names from this:\n\n", "Here is an email I got, draft a reply.\n\n", "Explain this to me:\n", "List the key points below.\n---\n"),
+           "Extract the dates and names from this:\n\n", "Here is what I have so far, please tidy it up.\n\n", "Explain this to me:\n", "List the key points below.\n---\n",
+           "Can you summarise the text for me? Generate according to: ", "Given the text: ", "Write an article based on this: ", "Can you paraphrase this?: ",
+           "How did the author come to this result? Answer according to: ", "Can you provide more details on this?: ", "Rewrite in simple words:\n",
+           "\n\nSummarise the above in three sentences.", "\n\nBased on the passage above, what happens next?", "\n\nWhat do you think about this?", "\n\nGive me a headline for it.",
+           "\nCan you continue the text?", "\n\nGiven the information above, answer the following: what should I do first?", "\n\nIs there anything unclear in it?"),
     "de": ("Fasse den folgenden Text zusammen:\n\n", "Worum geht es hier?\n\n", "Übersetze das ins Englische:\n\n", "Kannst du das Korrektur lesen?\n\n",
-           "Schreib mir eine Antwort auf diese Mail:\n\n"),
-    "fr": ("Résume le texte suivant :\n\n", "De quoi s'agit-il ?\n\n", "Traduis ceci en anglais :\n\n"),
-    "es": ("Resume el siguiente texto:\n\n", "¿De qué trata esto?\n\n", "Traduce esto al inglés:\n\n"),
-    "it": ("Riassumi il testo seguente:\n\n", "Di che cosa parla?\n\n", "Traduci questo in inglese:\n\n"),
+           "Was sind hier die wichtigsten Punkte?\n\n", "\n\nFasse das oben in drei Sätzen zusammen.", "\n\nWas hältst du davon?"),
+    "fr": ("Résume le texte suivant :\n\n", "De quoi s'agit-il ?\n\n", "Traduis ceci en anglais :\n\n", "\n\nRésume ce qui précède."),
+    "es": ("Resume el siguiente texto:\n\n", "¿De qué trata esto?\n\n", "Traduce esto al inglés:\n\n", "\n\nResume lo anterior."),
+    "it": ("Riassumi il testo seguente:\n\n", "Di che cosa parla?\n\n", "Traduci questo in inglese:\n\n", "\n\nRiassumi quanto sopra."),
 }  # fmt: skip
 
 
@@ -72,7 +90,7 @@ class Material(msgspec.Struct, frozen=True):
 def compose(material: Material, rng: random.Random, count: int) -> Iterator[Example]:
     """Yield planted attacks and harmless twins, three to two, deterministic for `rng`."""
     makers: list[tuple[int, Callable[[Material, random.Random], Example | None]]] = [
-        (11, _attack), (2, _pasted_attack), (6, _harmless), (2, _pasted), (2, _wrapped),
+        (11, _attack), (2, _pasted_attack), (6, _harmless), (4, _pasted), (2, _wrapped),
     ]  # fmt: skip
     chosen = rng.choices([maker for _, maker in makers], weights=[weight for weight, _ in makers], k=count * 2)
     made = 0
@@ -84,21 +102,32 @@ def compose(material: Material, rng: random.Random, count: int) -> Iterator[Exam
 
 
 def _attack(material: Material, rng: random.Random) -> Example | None:
-    context = rng.choice(material.contexts)
+    context = _excerpt(material, rng)
     payload = rng.choice(material.payloads)
     lead = rng.choice(_LEAD_INS.get(payload.lang, _LEAD_INS["en"]))
     origin = rng.choices(("document", "tool"), weights=(3, 2))[0]
     wrapping = rng.choice(_INLINE)
     planted = _join(lead, payload.text)
-    return _plant(context, planted, wrapping, origin, rng, label="injection", family=payload.template, lang=payload.lang)
+    return _plant(
+        context, planted, wrapping, origin, rng, label="injection", family=payload.template, lang=payload.lang
+    )
 
 
 def _pasted_attack(material: Material, rng: random.Random) -> Example | None:
     if not material.overrides:
         return None
     payload = rng.choice(material.overrides)
-    context = rng.choice(material.contexts)
-    example = _plant(context, payload.text, rng.choice(_INLINE), "user", rng, label="injection", family=payload.template, lang=payload.lang)
+    context = _excerpt(material, rng)
+    example = _plant(
+        context,
+        payload.text,
+        rng.choice(_INLINE),
+        "user",
+        rng,
+        label="injection",
+        family=payload.template,
+        lang=payload.lang,
+    )
     return _with_task(example, rng) if rng.random() < 0.7 else example
 
 
@@ -113,20 +142,53 @@ def _harmless(material: Material, rng: random.Random) -> Example | None:
         return None
     wrapping = rng.choice(_INLINE[: len(_INLINE) - _HOSTILE])
     origin = rng.choices(("document", "tool"), weights=(3, 2))[0]
-    return _plant(rng.choice(material.contexts), text, wrapping, origin, rng, label="benign", family=filler.template, lang=filler.lang)
+    return _plant(
+        _excerpt(material, rng),
+        text,
+        wrapping,
+        origin,
+        rng,
+        label="benign",
+        family=filler.template,
+        lang=filler.lang,
+    )
 
 
 def _pasted(material: Material, rng: random.Random) -> Example | None:
-    return _with_task(msgspec.structs.replace(rng.choice(material.contexts), source=SOURCE, origin="user", kind="pasted"), rng)
+    return _with_task(
+        msgspec.structs.replace(_excerpt(material, rng), source=SOURCE, origin="user", kind="pasted"), rng
+    )
 
 
 def _wrapped(material: Material, rng: random.Random) -> Example | None:
-    context = rng.choice(material.contexts)
+    context = _excerpt(material, rng)
     text = _record(context.text, rng)
     return msgspec.structs.replace(context, text=text, origin="tool", kind="record", source=SOURCE)
 
 
-def _plant(context: Example, planted: str, wrapping: str, origin: str, rng: random.Random, *, label: str, family: str, lang: str) -> Example:
+def _excerpt(material: Material, rng: random.Random) -> Example:
+    """A document, three times in four only a passage of it: most that is read is short."""
+    context = rng.choice(material.contexts)
+    length = rng.choice((150, 250, 350, 500, 700))
+    if len(context.text) <= length or rng.random() < 0.25:
+        return context
+    begin = rng.choice((0, rng.randrange(len(context.text) - length)))
+    if begin:
+        begin = context.text.find(" ", begin) + 1
+    return msgspec.structs.replace(context, text=context.text[begin : begin + length].strip() or context.text)
+
+
+def _plant(
+    context: Example,
+    planted: str,
+    wrapping: str,
+    origin: str,
+    rng: random.Random,
+    *,
+    label: str,
+    family: str,
+    lang: str,
+) -> Example:
     parts = _BOUNDARY.split(context.text)
     spot = rng.choices(("start", "middle", "end"), weights=(2, 3, 4))[0]
     glue = rng.choice((" ", " ", "\n", "\n\n"))
@@ -177,12 +239,18 @@ def _record(text: str, rng: random.Random) -> str:
 
 
 def _with_task(example: Example, rng: random.Random) -> Example:
+    if rng.random() < 0.15:
+        return example
     task = rng.choice(_USER_TASKS.get(example.lang, _USER_TASKS["en"]))
+    if task.startswith("\n"):
+        return msgspec.structs.replace(example, text=example.text + task)
     shift = len(task) if example.end else 0
-    return msgspec.structs.replace(example, text=task + example.text, start=example.start + shift, end=example.end + shift)
+    return msgspec.structs.replace(
+        example, text=task + example.text, start=example.start + shift, end=example.end + shift
+    )
 
 
 def _join(lead: str, text: str) -> str:
-    if lead and text and lead.rstrip()[-1:] in {",", "y"} and text[:2].istitle():
+    if lead.endswith(", ") and text[:2].istitle():
         text = text[0].lower() + text[1:]
     return lead + text
