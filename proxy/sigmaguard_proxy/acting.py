@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from sigmaguard.mask import Vault, mask_segment
-
 from sigmaguard.decide import masked_findings
+from sigmaguard.mask import Vault, mask_segment
 from sigmaguard.model import Direction, Finding, Segment, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Edit

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
-from sigmaguard.wire.registry import registry
 
 from sigmaguard.memory import VerdictMemory
+from sigmaguard.wire.registry import registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.pool import DetectorPool

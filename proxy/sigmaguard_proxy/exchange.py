@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 
 from aiohttp import web
-from sigmaguard.mask import Vault
 
+from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Usage

@@ -1,10 +1,10 @@
 """Stage 6 and faults: a refusal as the caller's own protocol says it. One place, one shape."""
 
 from aiohttp import web
-from sigmaguard.wire.errors import error_body
 
 from sigmaguard.model import Verdict
 from sigmaguard.wire.codec import Refusal
+from sigmaguard.wire.errors import error_body
 from sigmaguard_proxy.exchange import Exchange
 
 

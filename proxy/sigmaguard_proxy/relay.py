@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiohttp import web
-from sigmaguard.wire.body import encode_edits, parse_body
 
 from sigmaguard.errors import WireError
 from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Segment, Timing, Verdict
 from sigmaguard.model import Origin as Origins
+from sigmaguard.wire.body import encode_edits, parse_body
 from sigmaguard_proxy.acting import apply_edits, mask_answer, restore_edits
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange

@@ -5,10 +5,10 @@ import time
 
 import aiohttp
 from aiohttp import web
-from sigmaguard.wire.body import encode_edits, parse_body
 
 from sigmaguard.errors import WireError
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFault, Timing, Verdict
+from sigmaguard.wire.body import encode_edits, parse_body
 from sigmaguard.wire.codec import Refusal
 from sigmaguard_proxy.acting import mask_request
 from sigmaguard_proxy.encoding import decode_body

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import aiohttp
 from aiohttp import web
-from sigmaguard.mask import Restorer, Vault, mask_segment
-from sigmaguard.wire.sse import SseDecoder
 
 from sigmaguard.decide import decide
 from sigmaguard.errors import WireError
+from sigmaguard.mask import Restorer, Vault, mask_segment
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, Mode, Segment
 from sigmaguard.stream import Stop, StreamGuard
 from sigmaguard.wire.codec import Edit, Frame, Refusal
+from sigmaguard.wire.sse import SseDecoder
 from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.refusing import blocked

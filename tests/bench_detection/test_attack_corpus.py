@@ -36,9 +36,7 @@ def test_same_seed_gives_same_texts(name: str, made: dict[str, list[Example]]) -
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_texts_are_distinct_and_carry_their_label_and_origin(
-    name: str, made: dict[str, list[Example]]
-) -> None:
+def test_texts_are_distinct_and_carry_their_label_and_origin(name: str, made: dict[str, list[Example]]) -> None:
     _, label, origin = MODULES[name]
     examples = made[name]
     assert len(examples) == COUNT
@@ -83,9 +81,7 @@ def test_frames_branch_draw_and_repeat() -> None:
     texts = {expand("[go|stay] $^word, $word2 and $word2 [kept]", slots, rng) for _ in range(60)}
     assert {text.split(" ")[0] for text in texts} == {"go", "stay"}
     assert all(text.endswith("[kept]") for text in texts)
-    assert all(
-        text.split(", ")[1].split(" and ")[0] == text.split(" and ")[1].split(" ")[0] for text in texts
-    )
+    assert all(text.split(", ")[1].split(" and ")[0] == text.split(" and ")[1].split(" ")[0] for text in texts)
     assert expand("$pair", slots, rng) in {"tea-tea", "salt-salt"}
     with pytest.raises(KeyError):
         expand("$nothing", slots, rng)
