@@ -1,0 +1,62 @@
+"""One process of the server: control plane, data plane and admin port, built and torn down in order."""
+
+from aiohttp import web
+from sigmaguard_policies import policies_root
+
+from sigmaguard.policy.compile import PolicyLoader
+from sigmaguard_proxy.app import DataPlane, Plane
+from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
+from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.metrics import Metrics
+from sigmaguard_proxy.settings import Settings
+
+
+class Node:
+    """A process of the server. `worker` is its number, None for the supervisor, which has no data port."""
+
+    def __init__(self, settings: Settings, *, worker: int | None, with_admin: bool, log: Log) -> None:
+        self.settings = settings
+        self.admin_url = ""
+        self.owner_link = ""
+        self.port = 0
+        self._with_admin = with_admin and bool(settings.admin)
+        self._worker = worker
+        self._log = log
+        self._metrics = Metrics()
+        self._data: DataPlane | None = None
+        self._admin: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Loads the policy, then opens the ports. Raises ConfigError or OSError."""
+        settings = self.settings
+        policy = PolicyLoader(policies_root()).load(settings.policy)
+        if self._worker is not None:
+            plane = Plane(FixedDirectory(policy, settings.mode), NoLimits(), ListRecorder(), Healthy())
+            self._data = DataPlane(settings, plane, (self._metrics.observe,), log=self._log)
+            await self._data.start()
+            self.port = self._data.port
+        if self._with_admin:
+            await self._open_admin()
+
+    async def _open_admin(self) -> None:
+        app = web.Application()
+        app.router.add_get("/metrics", self._expose)
+        self._admin = web.AppRunner(app, access_log=None)
+        await self._admin.setup()
+        host, port = self.settings.address("admin")
+        await web.TCPSite(self._admin, host, port).start()
+        self.admin_url = f"http://{host}:{self._admin.addresses[0][1]}"
+
+    async def _expose(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.expose(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def stop(self) -> None:
+        """Closes the data port first, so that exchanges under way are still recorded."""
+        if self._data is not None:
+            await self._data.stop()
+        if self._admin is not None:
+            await self._admin.cleanup()
+
+    def mode_name(self) -> str:
+        """The mode in force, for the banner."""
+        return self.settings.mode.value
