@@ -1,9 +1,9 @@
 """One process of the server: control plane, data plane and admin port, built and torn down in order."""
 
 from aiohttp import web
-from sigmaguard_policies import policies_root
 
 from sigmaguard.policy.compile import PolicyLoader
+from sigmaguard_policies import policies_root
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
 from sigmaguard_proxy.logs import Log

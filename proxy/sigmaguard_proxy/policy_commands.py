@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import yaml
-from sigmaguard_policies import policies_root
 
 from sigmaguard.detectors.canary import new_canary
 from sigmaguard.model import Direction
@@ -19,6 +18,7 @@ from sigmaguard.policy.load import load_pack
 from sigmaguard.policy.pack import Case, Pack, Rule
 from sigmaguard.policy.rules import prove_rules
 from sigmaguard.scanning import Scanner
+from sigmaguard_policies import policies_root
 
 
 def test_command(arguments: argparse.Namespace) -> int:

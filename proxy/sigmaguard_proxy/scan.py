@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 import msgspec
 import orjson
-from sigmaguard_policies import policies_root
 
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Direction, Origin
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.scanning import Scanner, ScanResult
+from sigmaguard_policies import policies_root
 
 # `document` and `tool` are how corpora name origins; the engine's own names are taken as well
 ORIGINS = {"tool": Origin.TOOL_RESULT, **{origin.value: origin for origin in Origin}}
