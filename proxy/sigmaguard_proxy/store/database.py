@@ -1,0 +1,137 @@
+"""One database, SQLite or PostgreSQL: transactions, and one error for `it is not there`. Knows no table."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from sigmaguard.errors import ConfigError
+
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+BUSY_MS = 5_000  # SQLite allows one writer; a short transaction of ours ends long before this
+CONNECT_TIMEOUT_S = 3.0
+POOL = 5  # connections a process; the control plane's reads and writes are short and few
+_WRITES = "sigmaguard_writes"
+
+
+class DatabaseDownError(OSError):
+    """The database cannot be reached or gave up; what was asked may be asked again later."""
+
+
+class Database:
+    """An async engine with two ways in: `read()` and `write()`, each one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in one transaction that sees one state of the database. Raises DatabaseDownError."""
+        async with self._transaction(writes=False) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in one transaction: all of it happens or, on any exception, none. Raises DatabaseDownError."""
+        async with self._transaction(writes=True) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITES: writes})
+                async with connection.begin():
+                    yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise DatabaseDownError(_reason(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseDownError(_reason(error)) from error
+            raise
+        except (ConnectionError, TimeoutError) as error:  # asyncpg's own, before there is a connection
+            raise DatabaseDownError(_reason(error)) from error
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.engine.dispose()
+
+
+def _reason(error: BaseException) -> str:
+    # SQLAlchemy's message repeats the statement and its values: those may be secrets
+    origin = getattr(error, "orig", None) or error
+    return f"database: {type(origin).__name__}"
+
+
+def open_database(url: str) -> Database:
+    """A database from a SQLAlchemy URL; nothing is connected yet. Raises ConfigError.
+
+    `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/NAME`; the driver is chosen here.
+    """
+    try:
+        parsed = make_url(url)
+    except Exception as error:  # SQLAlchemy raises several kinds for a bad URL
+        raise ConfigError("database_url: not a URL; write postgresql://USER:PASSWORD@HOST:PORT/NAME") from error
+    driver = DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise ConfigError(f"database_url: `{parsed.drivername}` is not supported; use postgresql or sqlite")
+    parsed = parsed.set(drivername=driver)
+    engine = _sqlite(parsed) if driver.startswith("sqlite") else _postgresql(parsed)
+    return Database(engine)
+
+
+def sqlite_url(path: str) -> str:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite", database=path).render_as_string()
+
+
+def _postgresql(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=POOL,
+        max_overflow=POOL,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_recycle=1800,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": 30.0},
+        hide_parameters=True,
+    )
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    options: dict[str, Any] = {} if url.database else {"poolclass": StaticPool}
+    engine = create_async_engine(url, hide_parameters=True, **options)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(connection: Any, _: object) -> None:
+        # the driver's own transaction handling begins late and never for DDL; ours says BEGIN itself
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        # a transaction that will write takes the lock at once: upgrading later can fail half-way through
+        writes = connection.get_execution_options().get(_WRITES, True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
