@@ -26,7 +26,10 @@ class Reading(msgspec.Struct, frozen=True):
         if start >= end:
             at = self.starts[start] if start < len(self.starts) else (self.ends[-1] if self.ends else 0)
             return at, at
-        return self.starts[start], self.ends[end - 1]
+        low, high = self.starts[start], self.ends[end - 1]
+        if low >= high:  # a text read backwards
+            return self.starts[end - 1], self.ends[start]
+        return low, high
 
 
 def offsets_of_parts(lengths: Sequence[int]) -> list[int]:

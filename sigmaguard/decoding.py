@@ -1,0 +1,295 @@
+"""Finds the runs of a text that are written in some encoding, and what they say; judges nothing.
+
+Every pattern is linear: bounded or possessive repeats, and a run is tried from its first character only.
+"""
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+LEAST_RUN = 16  # encoded characters: shorter runs are ordinary words far more often than messages
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Source span [start, end) that reads as `text`; `lows`/`highs` give each code point's own span.
+
+    Both None where every code point of `text` comes from the whole span.
+    """
+
+    start: int
+    end: int
+    text: str
+    kind: str
+    lows: Sequence[int] | None = None
+    highs: Sequence[int] | None = None
+
+
+def _classes(**classes: str) -> bytes:
+    """A 256-byte translation table: each character of a class becomes the class's letter, others `.`."""
+    table = bytearray(b"." * 256)
+    for letter, characters in classes.items():
+        for character in characters:
+            table[ord(character)] = ord(" " if letter == "space" else letter)
+    return bytes(table)
+
+
+_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_LETTERS = _LOWER + _LOWER.upper()
+_DIGITS = "0123456789"
+_ENCODED = _classes(w=_LETTERS + _DIGITS + "+/_-")
+_HEX = _classes(h=_DIGITS + "abcdefABCDEF", space=" :,;\t\n")
+_SPACED = _classes(w=_LETTERS + _DIGITS + "?@$!", space=" ._-*|/,~\t\n")
+
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})++")
+_ESCAPE = re.compile(
+    r"(?<!\\)\\++(?:u[dD][89abAB][0-9A-Fa-f]{2}\\++u[dD][c-fC-F][0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}"
+    r"|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrtbfv\"'/])|%u[0-9A-Fa-f]{4}"
+)
+_CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": "\f", "v": "\v"}
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_TAG = re.compile(r"<!--[^>]{0,512}-->|</?(?P<name>[A-Za-z][A-Za-z0-9]{0,15})(?:[\s/][^<>]{0,512})?>")
+_EMPHASIS = re.compile(r"(?<=[^\W_])(?:\*{1,3}|_{2,3}|~~|`)(?=[^\W_])")
+_BLOCK_TAGS = frozenset({"br", "p", "div", "li", "ul", "ol", "td", "th", "tr", "table", "h1", "h2", "h3", "h4", "hr"})
+_QUOTED = re.compile(r"(?:=[0-9A-F]{2}){2,}+")
+_PAIRS = re.compile(
+    r"(?<![0-9A-Za-z])(?:0[xX])?[0-9A-Fa-f]{2}(?:[ :,;\t\n]{1,2}(?:0[xX])?[0-9A-Fa-f]{2}(?![0-9A-Za-z])){4,}+"
+)
+_BITS = re.compile(r"(?<![0-9A-Za-z])[01]{8}(?:[ ,\n]?[01]{8}){3,}+(?![0-9A-Za-z])")
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{60,}+(?:\r?\n[ \t]{0,8}[A-Za-z0-9+/_-]{4,}+)*+={0,2}"
+    r"|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+={0,2}"
+)
+_PADDED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{6,15}={1,2}(?![\w=])")
+_PART = re.compile(r"[A-Za-z0-9]{16,}+={0,2}")
+_HEX_RUN = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{2})++\Z")
+_BASE32_RUN = re.compile(r"[A-Z2-7]++={0,2}\Z")
+_LETTER_RUN = re.compile(r"(?<![^\W_])[^\W_](?:[ ._\-*|/,~\t\n]{1,3}[^\W_](?![^\W_])){3,}+")
+_GAP = re.compile(r"[ ._\-*|/,~\t\n]+")
+_CONTROL_BYTES = bytes(point for point in range(32) if point not in b"\t\n\r") + b"\x7f"
+_URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
+
+
+def runs(text: str, ascii_bytes: bytes) -> list[Run]:
+    """Every encoded run of `text`, in order, none overlapping.
+
+    `ascii_bytes` is the text with each code point beyond ASCII replaced by `?`: cheap checks read it,
+    so that a text without disguise costs a few microseconds a kilobyte.
+    """
+    found: list[Run] = []
+    for suspect, find in _FINDERS:
+        if suspect(ascii_bytes):
+            found.extend(find(text))
+    if len(found) < 2:
+        return found
+    found.sort(key=lambda run: (run.start, -run.end))
+    apart: list[Run] = []
+    end = 0
+    for run in found:
+        if run.start >= end:
+            apart.append(run)
+            end = run.end
+    return apart
+
+
+def _percent(text: str) -> Iterator[Run]:
+    for match in _PERCENT.finditer(text):
+        data = bytes.fromhex(match.group().replace("%", ""))
+        yield _spread(data.decode("utf-8", "replace"), data, match.start(), match.end(), "percent", 3)
+
+
+def _quoted(text: str) -> Iterator[Run]:
+    for match in _QUOTED.finditer(text):
+        data = bytes.fromhex(match.group().replace("=", ""))
+        yield _spread(data.decode("utf-8", "replace"), data, match.start(), match.end(), "quoted_printable", 3)
+
+
+def _escapes(text: str) -> Iterator[Run]:
+    for match in _ESCAPE.finditer(text):
+        said = _unescape(match.group().lstrip("\\%"))
+        if said is not None:
+            yield Run(match.start(), match.end(), said, "escaped")
+
+
+def _unescape(body: str) -> str | None:
+    letter = body[0]
+    if letter in "uUx" and len(body) > 1:
+        if "\\" in body:  # a surrogate pair
+            return chr(0x10000 + ((int(body[1:5], 16) & 0x3FF) << 10) + (int(body[-4:], 16) & 0x3FF))
+        point = int(body[1:].strip("{}"), 16)
+        return chr(point) if point < 0x110000 else None
+    if letter in "0123":
+        return chr(int(body, 8))
+    return _CONTROLS.get(letter, letter)
+
+
+def _entities(text: str) -> Iterator[Run]:
+    for match in _ENTITY.finditer(text):
+        said = html.unescape(match.group())
+        if said != match.group():
+            yield Run(match.start(), match.end(), said, "html")
+
+
+def _markup(text: str) -> Iterator[Run]:
+    for match in _TAG.finditer(text):
+        said = " " if (match["name"] or "").lower() in _BLOCK_TAGS else ""
+        yield Run(match.start(), match.end(), said, "markup")
+
+
+def _emphasis(text: str) -> Iterator[Run]:
+    for match in _EMPHASIS.finditer(text):
+        yield Run(match.start(), match.end(), "", "markup")
+
+
+def _pairs(text: str) -> Iterator[Run]:
+    for match in _PAIRS.finditer(text):
+        pairs = re.findall(r"[0-9A-Fa-f]{2}(?![xX])", match.group().replace("0x", "").replace("0X", ""))
+        said = legible(bytes.fromhex("".join(pairs)))
+        if said:
+            yield Run(match.start(), match.end(), said, "hex")
+
+
+def _bits(text: str) -> Iterator[Run]:
+    for match in _BITS.finditer(text):
+        digits = re.sub(r"[ ,\n]", "", match.group())
+        data = bytes(int(digits[at : at + 8], 2) for at in range(0, len(digits) - 7, 8))
+        said = legible(data)
+        if said:
+            yield Run(match.start(), match.end(), said, "binary")
+
+
+def _encoded(text: str) -> Iterator[Run]:
+    for match in _BASE64.finditer(text):
+        whole = _decoded(match.group(), match.start())
+        if whole:
+            yield whole
+            continue
+        for part in _PART.finditer(text, match.start(), match.end()):
+            run = _decoded(part.group(), part.start()) if part.span() != match.span() else None
+            if run:
+                yield run
+
+
+def _padded(text: str) -> Iterator[Run]:
+    for match in _PADDED.finditer(text):
+        run = _decoded(match.group(), match.start())
+        if run:
+            yield run
+
+
+def _decoded(source: str, start: int) -> Run | None:
+    """What an unbroken run says: as hex, base32 or base64, whichever gives legible text."""
+    end = start + len(source)
+    if _HEX_RUN.match(source):
+        digits = source[2:] if source[1] in "xX" else source
+        data = bytes.fromhex(digits)
+        said = legible(data)
+        if said:
+            return _spread(said, data, end - len(digits), end, "hex", 2)
+    if _BASE32_RUN.match(source):
+        said = legible(_base32(source.rstrip("=")))
+        if said:
+            return Run(start, end, said, "base32")
+    data = _base64(source)
+    said = legible(data)
+    if not said:
+        return None
+    if not said.isascii() or len(said) != len(data) or "\n" in source:
+        return Run(start, end, said, "base64")
+    # each byte comes from a group of four characters, of which it shares bits with its neighbours
+    lows = [start + at // 3 * 4 for at in range(len(said))]
+    highs = [min(low + 4, end) for low in lows]
+    return Run(start, end, said, "base64", lows, highs)
+
+
+def _base64(source: str) -> bytes:
+    digits = source.rstrip("=").translate(_URL_SAFE)
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _base32(digits: str) -> bytes:
+    try:
+        return base64.b32decode(digits + "=" * (-len(digits) % 8))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def legible(data: bytes) -> str:
+    """The text these bytes spell in UTF-8 or UTF-16 (little endian); empty where they spell none."""
+    if not data:
+        return ""
+    if len(data) >= 8 and data[1::2].count(0) * 20 >= len(data) // 2 * 19:
+        data = data.decode("utf-16-le", "ignore").encode("utf-8", "ignore")
+    controls = len(data) - len(data.translate(None, _CONTROL_BYTES))
+    if controls * 50 > len(data):
+        return ""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        # a message cut in the middle of a character still counts
+        return data[: error.start].decode() if error.start >= max(8, len(data) - 3) else ""
+
+
+def _spread(said: str, data: bytes, start: int, end: int, kind: str, width: int) -> Run:
+    """A run whose i-th byte is written by the i-th `width` characters of the source."""
+    if len(said) != len(data):
+        return Run(start, end, said, kind)
+    return Run(start, end, said, kind, range(start, end, width), range(start + width, end + width, width))
+
+
+def _letters(text: str) -> Iterator[Run]:
+    for match in _LETTER_RUN.finditer(text):
+        said: list[str] = []
+        lows: list[int] = []
+        highs: list[int] = []
+        usual = ""
+        at = match.start()
+        for gap in _GAP.finditer(text, match.start(), match.end()):
+            said.append(text[at])
+            lows.append(at)
+            highs.append(at + 1)
+            usual = usual or gap.group()
+            if gap.group() != usual:  # another separator parts words
+                said.append(" ")
+                lows.append(gap.start())
+                highs.append(gap.end())
+            at = gap.end()
+        said.append(text[at])
+        lows.append(at)
+        highs.append(at + 1)
+        yield Run(match.start(), match.end(), "".join(said), "spaced", lows, highs)
+
+
+def _has(*needles: bytes) -> Callable[[bytes], bool]:
+    return lambda data: any(needle in data for needle in needles)
+
+
+def _has_class(table: bytes, *needles: bytes) -> Callable[[bytes], bool]:
+    def suspect(data: bytes) -> bool:
+        classes = data.translate(table)
+        return any(needle in classes for needle in needles)
+
+    return suspect
+
+
+_FINDERS: tuple[tuple[Callable[[bytes], bool], Callable[[str], Iterator[Run]]], ...] = (
+    (_has(b"%"), _percent),
+    (_has(b"\\", b"%u"), _escapes),
+    (_has(b"&"), _entities),
+    (_has(b"<"), _markup),
+    (_has(b"*", b"`", b"__", b"~~"), _emphasis),
+    (_has(b"="), _quoted),
+    (_has(b"="), _padded),
+    (_has_class(_HEX, b"hh hh hh hh hh", b"hh  hh  hh  hh  hh"), _pairs),
+    (_has(b"0x", b"0X"), _pairs),
+    (_has_class(_HEX, b"hhhhhhhh hhhhhhhh", b"h" * 32), _bits),
+    (_has_class(_ENCODED, b"w" * LEAST_RUN), _encoded),
+    (_has_class(_SPACED, b"w w w w", b"w  w  w  w", b"w   w   w   w"), _letters),
+)

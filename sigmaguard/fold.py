@@ -1,0 +1,148 @@
+"""Every way a text can be read once its disguises are undone. Knows the order of undoing, judges nothing.
+
+Disguises come off layer by layer: characters are folded (compatibility forms, invisible and tag
+characters, look-alike letters), then every encoded run (base64, base32, hex, binary, percent, quoted
+printable, HTML entities, JSON and programming escapes, markup inside words, spaced letters) is replaced
+by what it says, all at once, and the result is read again. One layer is one reading, so the work is linear in the
+text and no decoy can multiply it. Rot13, leetspeak and reversed text are read only where a word of
+`TRIGGERS` shows up in them that the text as written does not have.
+What it cannot do: ciphers with a key, other rotations, anything nested deeper than `LAYERS`.
+"""
+
+from collections.abc import Sequence
+
+from sigmaguard.decoding import Run, runs
+from sigmaguard.injection.fold import fold
+from sigmaguard.reading import Reading
+
+LAYERS = 4
+CONTEXT = 256  # code points kept around a decoded run: a phrase that begins in plain text ends in it
+_APART = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grows over the gap
+
+# Stems that give away rot13, leetspeak or reversed text: English, German, and the commonest function words
+TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
+            "anweisung", "vergiss", "vorherig", "jailbreak", "password", "secret", "bypass")  # fmt: skip
+_ROT13 = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
+)
+_LEET = str.maketrans("0134578@$!|", "oieastbasil")
+_LEET_BYTES = bytes.maketrans(b"0134578@$!|", b"oieastbasil")
+_STEMS = tuple(stem.encode() for stem in TRIGGERS)
+_ROT13_STEMS = tuple(stem.translate(_ROT13).encode() for stem in (*TRIGGERS, " the ", " your "))
+_REVERSED_STEMS = tuple(stem[::-1].encode() for stem in TRIGGERS)
+# Latin-1 characters that folding changes; all other Latin-1 text folds to itself
+_LATIN_FOLDED = bytes(point for point in range(0x80, 0x100) if fold(chr(point)).text != chr(point))
+
+
+def readings(text: str) -> tuple[Reading, ...]:
+    """Every reading of `text`; the first is the text as written, alone where nothing is disguised."""
+    found = [Reading(text)]
+    layer = found[0]
+    for _ in range(LAYERS):
+        below = layer
+        folded = _folded(layer)
+        if folded:
+            found.append(folded)
+            layer = folded
+        ascii_bytes = layer.text.encode("ascii", "replace")
+        found.extend(_ciphers(layer, ascii_bytes))
+        encoded = runs(layer.text, ascii_bytes)
+        if encoded:
+            layer = _spliced(layer, encoded)
+            found.append(layer)
+        if layer is below or not encoded:
+            break
+    return tuple(found)
+
+
+def _folded(layer: Reading) -> Reading | None:
+    """The layer with its characters folded; None where that changes nothing."""
+    text = layer.text
+    if text.isascii():
+        return None
+    try:
+        latin = text.encode("latin-1")
+    except UnicodeEncodeError:
+        pass
+    else:
+        if len(latin.translate(None, _LATIN_FOLDED)) == len(latin):
+            return None
+    folded = fold(text)
+    if folded.text == text:
+        return None
+    if folded.origins is None:
+        return Reading(folded.text, _kind(layer, "folded"), layer.starts, layer.ends)
+    starts = folded.origins
+    return _composed(layer, folded.text, "folded", starts, [at + 1 for at in starts])
+
+
+def _ciphers(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
+    """Readings of the whole layer as rot13, leetspeak and backwards, where a trigger word says so."""
+    lowered = ascii_bytes.lower()
+    found: list[Reading] = []
+    if any(stem in lowered for stem in _ROT13_STEMS):
+        found.append(Reading(layer.text.translate(_ROT13), _kind(layer, "rot13"), layer.starts, layer.ends))
+    leet = lowered.translate(_LEET_BYTES)
+    if leet != lowered and any(stem in leet and leet.count(stem) > lowered.count(stem) for stem in _STEMS):
+        found.append(Reading(layer.text.translate(_LEET), _kind(layer, "leet"), layer.starts, layer.ends))
+    if any(stem in lowered for stem in _REVERSED_STEMS):
+        count = len(layer.text)
+        found.append(_composed(layer, layer.text[::-1], "reversed", range(count - 1, -1, -1), range(count, 0, -1)))
+    return found
+
+
+def _spliced(layer: Reading, encoded: Sequence[Run]) -> Reading:
+    """The layer with each run replaced by what it says, and only so much of the text around as a phrase spans."""
+    text = layer.text
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+
+    def copy(begin: int, end: int) -> None:
+        pieces.append(text[begin:end])
+        starts.extend(range(begin, end))
+        ends.extend(range(begin + 1, end + 1))
+
+    at = max(0, encoded[0].start - CONTEXT)
+    for run in encoded:
+        if run.start - at > 2 * CONTEXT:
+            copy(at, at + CONTEXT)
+            pieces.append(_APART)
+            starts.extend([at + CONTEXT] * len(_APART))
+            ends.extend([run.start - CONTEXT] * len(_APART))
+            at = run.start - CONTEXT
+        copy(at, run.start)
+        pieces.append(run.text)
+        count = len(run.text)
+        starts.extend(run.lows if run.lows is not None else [run.start] * count)
+        ends.extend(run.highs if run.highs is not None else [run.end] * count)
+        at = run.end
+    copy(at, min(len(text), at + CONTEXT))
+    kinds = "+".join(dict.fromkeys(run.kind for run in encoded))
+    return _composed(layer, "".join(pieces), kinds, starts, ends)
+
+
+def _composed(layer: Reading, text: str, kind: str, starts: Sequence[int], ends: Sequence[int]) -> Reading:
+    """A reading made from a layer, its spans led back through the layer's own."""
+    below_starts, below_ends = layer.starts, layer.ends
+    if below_starts is not None and below_ends is not None:
+        # a reversed or decoded code point never comes from an empty span, so `end - 1` is its last source
+        return Reading(
+            text,
+            _kind(layer, kind),
+            [below_starts[at] for at in starts],
+            [below_ends[at - 1] for at in ends],
+        )
+    return Reading(text, _kind(layer, kind), starts, ends)
+
+
+def _kind(layer: Reading, kind: str) -> str:
+    return kind if layer.kind == "plain" else f"{layer.kind}+{kind}"
+
+
+def is_decoded(reading: Reading) -> bool:
+    """Whether more than characters had to be undone: the text was encoded or enciphered."""
+    return reading.kind not in {"plain", "folded"}
+
+
+__all__ = ["CONTEXT", "LAYERS", "TRIGGERS", "Reading", "is_decoded", "readings"]
