@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from sigmaguard.actions.compiled import Tools
 from sigmaguard.detectors import catalog
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Action, Direction, Timing
@@ -51,6 +52,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
         elif name not in catalog.DETECTORS:
             raise ConfigError(f"{where}: no such detector")
     revision = _revision(pack, rule_files, [one for one, _ in active.values()])
+    tools = Tools(pack.tools, f"{pack.name}: tools")
     return Policy(
         name=pack.name,
         revision=revision,
@@ -61,7 +63,8 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
             for timing in Timing
         },
         detectors={name: one for name, (one, _) in active.items()},
-        rule_actions={name: _pair_or_none(over.action) for name, over in pack.rules.items() if over.action is not None},
+        rule_actions=_tool_actions(pack, tools)
+        | {name: _pair_or_none(over.action) for name, over in pack.rules.items() if over.action is not None},
         rule_thresholds={name: over.threshold for name, over in pack.rules.items() if over.threshold is not None},
         disabled=frozenset(name for name, over in pack.rules.items() if not over.enabled),
         masks=pack.masks,
@@ -70,8 +73,17 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
         on_fault=pack.on_fault,
         refuse_unknown_endpoints=pack.unknown_endpoints == "refuse",
         refuse_unknown_fields=pack.unknown_fields == "refuse",
+        tools=tools,
         pack=pack,
     )
+
+
+def _tool_actions(pack: Pack, tools: Tools) -> dict[str, tuple[Action | None, Action | None]]:
+    """What the `tools:` section itself asks for, unless `rules:` says something of the family."""
+    family = pack.rules.get("tool.*")
+    if family is not None and family.action is not None:
+        return {}
+    return {name: (action, action) for name, action in tools.actions.items()}
 
 
 def _rules_by_detector(files: Sequence[RuleFile]) -> dict[str, tuple[Rule, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sigmaguard.actions.compiled import Tools
 from sigmaguard.detector import Detector
 from sigmaguard.model import Action, Direction, OnFault, Origin, Timing
 from sigmaguard.policy.pack import Limits, MaskConfig, Pack
@@ -54,6 +55,7 @@ class Policy:
     on_fault: OnFault
     refuse_unknown_endpoints: bool
     refuse_unknown_fields: bool
+    tools: Tools
     pack: Pack
 
     def plan(self, direction: Direction, timing: Timing) -> Plan:

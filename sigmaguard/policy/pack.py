@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from sigmaguard.actions.config import ToolsConfig
 from sigmaguard.model import Action, OnFault, Origin, Timing
 
 
@@ -94,6 +95,7 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     masks: dict[str, MaskConfig] = {}
     rule_files: tuple[str, ...] = ()
     custom_rules: tuple["RuleFile", ...] = ()
+    tools: ToolsConfig = ToolsConfig()
     cases: tuple[Case, ...] = ()
 
 
