@@ -10,7 +10,7 @@ from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Usage
-from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket
+from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
 
 ALLOWED = Verdict(Action.ALLOW, Action.ALLOW, Mode.ENFORCE)
@@ -37,6 +37,7 @@ class Exchange:
         "id",
         "identity",
         "input",
+        "method",
         "model",
         "output",
         "raw",
@@ -50,6 +51,8 @@ class Exchange:
         "target",
         "ticket",
         "timings",
+        "tool",
+        "trace",
         "upstream_s",
         "usage",
         "vault",
@@ -69,6 +72,8 @@ class Exchange:
         self.body: object = None
         self.segments: list[Segment] = []
         self.model = ""
+        self.method = ""
+        self.tool = ""
         self.streamed = False
         self.vault: Vault | None = None
         self.input: list[Verdict] = []
@@ -82,6 +87,7 @@ class Exchange:
         self.usage = Usage()
         self.response_bytes = 0
         self.recorded = False
+        self.trace: TraceContext | None = None
         self.action = Action.ALLOW
         self.content: bytes | None = None
 
@@ -162,6 +168,9 @@ class Exchange:
             request_bytes=len(self.raw),
             response_bytes=self.response_bytes,
             remote=self.request.remote or "",
+            method=self.method,
+            tool=self.tool[:128],
+            trace=self.trace.packed() if self.trace else "",
             content=(self.raw, self.content or b"") if identity and identity.keep_content else None,
         )
 

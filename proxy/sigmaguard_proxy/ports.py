@@ -51,8 +51,9 @@ class Identity(msgspec.Struct, frozen=True):
     """On whose behalf, under which policy, with which key towards the provider.
 
     `mode` is what is in force after the master toggle and per-agent settings. `upstream_key`
-    replaces the caller's own credential when a virtual key stood in for it. `models` and
-    `endpoints` restrict (empty: everything). `limits` is opaque to the stages: the limiter's own.
+    replaces the caller's own credential when a virtual key stood in for it. `models`, `endpoints`
+    and `tools` (patterns such as `git/*` or `egress/weather`) restrict (empty:
+    everything). `limits` is opaque to the stages: the limiter's own.
     """
 
     subject: Subject
@@ -60,6 +61,7 @@ class Identity(msgspec.Struct, frozen=True):
     mode: Mode
     upstream_key: Secret | None = None
     models: frozenset[str] = frozenset()
+    tools: frozenset[str] = frozenset()
     limits: object = None
     keep_content: bool = False
 
@@ -69,6 +71,10 @@ class Directory(Protocol):
 
     def identify(self, caller: Caller, exchange: str) -> Identity | Refusal:
         """The identity of a caller, or why it is refused (401, 403)."""
+        ...
+
+    def in_force(self) -> tuple[Policy, Mode]:
+        """The policy and mode of a caller of whom nothing is known, for metrics and the banner."""
         ...
 
 
@@ -92,8 +98,10 @@ class ExchangeRecord(msgspec.Struct, frozen=True):
     """Everything that is kept of one exchange; no content. Times in milliseconds, `at` in Unix seconds.
 
     `status` is what the client got; 499 where it hung up first. `timings` maps a stage's name to
-    its milliseconds. `content` is None unless the tenant opted in; then the raw bodies, which the
-    recorder encrypts before they touch a disk.
+    its milliseconds. `trace` is the W3C `traceparent` under which the exchange ran, empty where
+    tracing is off. `method` is the MCP method (`tools/call`) or the HTTP verb of an egress call and
+    `tool` the tool called (`git/git_status`), both empty for LLM traffic. `content` is None
+    unless the tenant opted in; then the raw bodies, which the recorder encrypts before they touch a disk.
     """
 
     exchange: str
@@ -125,6 +133,9 @@ class ExchangeRecord(msgspec.Struct, frozen=True):
     request_bytes: int = 0
     response_bytes: int = 0
     remote: str = ""
+    method: str = ""
+    tool: str = ""
+    trace: str = ""
     content: tuple[bytes, bytes] | None = None
 
 
@@ -136,6 +147,34 @@ class Recorder(Protocol):
 
         Raises OSError where even that is impossible; the stage then obeys the policy's `on_fault`.
         """
+        ...
+
+
+class TraceContext(Protocol):
+    """One exchange's place in a distributed trace."""
+
+    def header(self) -> str:
+        """The `traceparent` (W3C) sent to the upstream."""
+        ...
+
+    def packed(self) -> str:
+        """What the exchange's record keeps of it."""
+        ...
+
+
+class Tracer(Protocol):
+    """Distributed tracing; absent unless asked for."""
+
+    def begin(self, headers: Mapping[str, str]) -> TraceContext:
+        """The trace context of a new exchange, from its request headers."""
+        ...
+
+    def observe(self, record: ExchangeRecord) -> None:
+        """Takes a finished exchange; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Exports what is queued; blocks for a few seconds at most."""
         ...
 
 
