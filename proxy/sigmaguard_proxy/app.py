@@ -13,7 +13,7 @@ from sigmaguard.wire.registry import registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.pool import DetectorPool
-from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
 from sigmaguard_proxy.server import Proxy
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.settings import Settings
@@ -44,11 +44,13 @@ class DataPlane:
         *,
         keys: tuple[bytes, bytes] | None = None,
         log: Log | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
         self.plane = plane
         self.log = log or Log("sigmaguard")
         self._observers = tuple(observers)
+        self._tracer = tracer
         self._digest_key, self._mask_key = keys or (os.urandom(32), os.urandom(32))
         self._runner: web.ServerRunner | None = None
         self.services: Services
@@ -76,6 +78,7 @@ class DataPlane:
             log=self.log,
             mask_key=self._mask_key,
             observers=self._observers,
+            tracer=self._tracer,
         )
         self.proxy = Proxy(self.services)
         # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide

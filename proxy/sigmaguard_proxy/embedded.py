@@ -17,6 +17,10 @@ class FixedDirectory:
         """The one identity there is."""
         return Identity(Subject(agent=caller.agent), self.policy, self.mode)
 
+    def in_force(self) -> tuple[Policy, Mode]:
+        """The one policy and the mode as it is now."""
+        return self.policy, self.mode
+
 
 class NoLimits:
     """Admits everything; never asked, because its identities carry no limits."""

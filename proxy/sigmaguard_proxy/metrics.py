@@ -1,13 +1,23 @@
 """Every metric there is, declared once, fed from exchange records. Holds no content and bounds its labels.
 
-Names and units after Prometheus' conventions (base units, `_total`). With several workers the process
-sets `PROMETHEUS_MULTIPROC_DIR` before this module is imported, and the values add up across them.
+Names and units after Prometheus' conventions (base units, `_total`). With several workers
+`PROMETHEUS_MULTIPROC_DIR` is set before this module is imported, and the values add up across them.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
 
 from sigmaguard.model import Outcome
 from sigmaguard_proxy.ports import ExchangeRecord
@@ -18,6 +28,14 @@ BUCKETS_S = (
     *(0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 LABEL_VALUES = 200  # of one label; tenants, agents and models beyond that are `other`
+
+
+Price = Callable[[str, int, int], float]
+
+
+def unpriced(model: str, input_tokens: int, output_tokens: int) -> float:
+    """The price where there is no price table: unknown."""
+    return -1.0
 
 
 class Labels:
@@ -38,9 +56,14 @@ class Labels:
 
 
 class Metrics:
-    """The metrics of one process; `observe` takes a record, `expose` gives the text Prometheus scrapes."""
+    """The metrics of one process; `observe` takes a record, `expose` gives the text Prometheus scrapes.
 
-    def __init__(self) -> None:
+    `price` tells what so many tokens of a model cost, in US dollars, negative where nobody knows.
+    """
+
+    def __init__(self, price: Price = unpriced) -> None:
+        self._price = price
+        disable_created_metrics()  # one more series for each counter that nobody's query asks for
         registry = self._registry = CollectorRegistry()
 
         def counter(name: str, help_text: str, *labels: str) -> Counter:
@@ -84,11 +107,16 @@ class Metrics:
         )
         self.audit_lag = gauge("audit_lag_seconds", "Age of the oldest record not yet in the database", mode="livemax")
         self.policy_info = gauge(
-            "policy_info", "1 for the policy revision a worker runs", "worker", "policy", "revision", mode="max"
+            "policy_info", "1 for the policy revision a worker runs", "worker", "policy", "revision", mode="livemax"
         )
-        self.toggle = gauge("mode_info", "1 for the mode in force", "mode", mode="max")
+        self.toggle = gauge("mode_info", "1 for the mode in force", "worker", "mode", mode="livemax")
+        self.tiers = counter("model_windows", "Windows of text each tier of the injection model read", "tier")
+        self.degraded = gauge("degraded", "1 for a part that does not work right now", "part", mode="livemax")
         self._tenants, self._agents, self._models = Labels(), Labels(), Labels()
+        self._rules = Labels(1000)
         self._children: dict[tuple[Any, ...], Any] = {}
+        self._totals: dict[Any, int] = {}
+        self._shown: dict[str, tuple[str, ...]] = {}
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """A metric's child; `labels()` takes a lock and builds a tuple of strings each time, this does not."""
@@ -107,7 +135,7 @@ class Metrics:
         child(self.subjects, tenant, agent, record.action).inc()
         for direction, findings in (("input", record.input_findings), ("output", record.output_findings)):
             for finding in findings:
-                child(self.findings, finding.rule, finding.detector, direction).inc()
+                child(self.findings, self._rules.bound(finding.rule), finding.detector, direction).inc()
         for detector, outcome in record.outcomes:
             if outcome is not Outcome.NOT_RUN:
                 child(self.detections, detector, outcome.value).inc()
@@ -130,13 +158,68 @@ class Metrics:
             child(self.tokens, model, "input").inc(max(0, record.input_tokens))
             child(self.tokens, model, "output").inc(max(0, record.output_tokens))
 
+            cost = self._price(record.model, max(0, record.input_tokens), max(0, record.output_tokens))
+            if cost > 0.0:
+                child(self.cost, model).inc(cost)
+
+    def sample(self, vitals: "Vitals") -> None:
+        """Takes a worker's vital signs; about once a second, never per exchange."""
+        self._raise_to(self.memory_found, vitals.memory_found)
+        self._raise_to(self.memory_missed, vitals.memory_missed)
+        self._raise_to(self.shed, vitals.shed)
+        for tier, windows in vitals.tiers.items():
+            self._raise_to(self._child(self.tiers, tier), windows)
+        self.pool_waiting.set(vitals.pool_waiting)
+        self.active.set(vitals.active)
+        self.audit_waiting.set(vitals.audit_waiting)
+        self.audit_lag.set(vitals.audit_lag_s)
+        self._show("policy", self.policy_info, (vitals.worker, vitals.policy, vitals.revision))
+        self._show("mode", self.toggle, (vitals.worker, vitals.mode))
+        for part, is_down in vitals.degraded.items():
+            self._child(self.degraded, part).set(float(is_down))
+
+    def _raise_to(self, metric: Any, total: int) -> None:
+        """Brings a counter up to a total that somebody else counts."""
+        before = self._totals.get(metric, 0)
+        if total > before:
+            metric.inc(total - before)
+            self._totals[metric] = total
+
+    def _show(self, name: str, metric: Gauge, labels: tuple[str, ...]) -> None:
+        """One series at 1, the one shown before at 0."""
+        before = self._shown.get(name)
+        if before != labels:
+            if before is not None:
+                self._child(metric, *before).set(0.0)
+            self._child(metric, *labels).set(1.0)
+            self._shown[name] = labels
+
     def expose(self) -> bytes:
         """The exposition text, across all workers where there are several."""
-        if values.ValueClass.__name__ == "MmapedValue" or "Mmap" in values.ValueClass.__qualname__:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry)
         return generate_latest(self._registry)
 
 
-Sampler = Callable[[Metrics], None]
+class Vitals(msgspec.Struct, frozen=True):
+    """What a worker looks like at one moment: totals since its start, and what is so right now.
+
+    `tiers` maps a tier of the injection model to the windows it read; `degraded` a part to whether
+    it is down; `audit_lag_s` the age of the oldest record not yet in the database, in seconds.
+    """
+
+    worker: str
+    policy: str
+    revision: str
+    mode: str
+    memory_found: int
+    memory_missed: int
+    shed: int
+    pool_waiting: int
+    active: int
+    audit_waiting: int = 0
+    audit_lag_s: float = 0.0
+    tiers: Mapping[str, int] = {}
+    degraded: Mapping[str, bool] = {}

@@ -7,7 +7,7 @@ from sigmaguard_policies import policies_root
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.metrics import Metrics
+from sigmaguard_proxy.observing import Observing
 from sigmaguard_proxy.settings import Settings
 
 
@@ -22,7 +22,7 @@ class Node:
         self._with_admin = with_admin and bool(settings.admin)
         self._worker = worker
         self._log = log
-        self._metrics = Metrics()
+        self._observing = Observing(settings, worker, log)
         self._data: DataPlane | None = None
         self._admin: web.AppRunner | None = None
 
@@ -32,8 +32,10 @@ class Node:
         policy = PolicyLoader(policies_root()).load(settings.policy)
         if self._worker is not None:
             plane = Plane(FixedDirectory(policy, settings.mode), NoLimits(), ListRecorder(), Healthy())
-            self._data = DataPlane(settings, plane, (self._metrics.observe,), log=self._log)
+            observing = self._observing
+            self._data = DataPlane(settings, plane, observing.observers, log=self._log, tracer=observing.tracing)
             await self._data.start()
+            observing.watch(self._data, lambda: (0, 0.0))
             self.port = self._data.port
         if self._with_admin:
             await self._open_admin()
@@ -48,7 +50,9 @@ class Node:
         self.admin_url = f"http://{host}:{self._admin.addresses[0][1]}"
 
     async def _expose(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.expose(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(
+            body=self._observing.metrics.expose(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
 
     async def stop(self) -> None:
         """Closes the data port first, so that exchanges under way are still recorded."""
@@ -56,6 +60,7 @@ class Node:
             await self._data.stop()
         if self._admin is not None:
             await self._admin.cleanup()
+        await self._observing.stop()
 
     def mode_name(self) -> str:
         """The mode in force, for the banner."""

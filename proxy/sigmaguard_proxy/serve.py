@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
@@ -15,8 +17,10 @@ from aiohttp import web
 from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.demo import demo_app
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.node import Node
 from sigmaguard_proxy.settings import Settings, load_settings, parse_upstreams
+
+if TYPE_CHECKING:
+    from sigmaguard_proxy.node import Node
 
 RESTART_AFTER_S = 1.0  # a worker that dies at once must not be started in a tight loop
 WORKER_VARIABLE = "_SIGMAGUARD_WORKER"  # underscore first: not a setting
@@ -30,7 +34,34 @@ def serve_command(arguments: argparse.Namespace) -> int:
         return uvloop.run(_run_worker(settings, int(worker)))
     flags = {name: getattr(arguments, name) for name in ("listen", "admin", "policy", "mode", "data", "workers")}
     flags["upstreams"] = parse_upstreams(arguments.upstream) if arguments.upstream else None
-    return uvloop.run(_run(load_settings(flags, file=arguments.config)))
+    settings = load_settings(flags, file=arguments.config)
+    if settings.workers > 1:
+        _share_metrics(settings)
+    return uvloop.run(_run(settings))
+
+
+def _share_metrics(settings: Settings) -> None:
+    """Has the workers keep their metrics in files, so that one scrape adds them up.
+
+    prometheus_client looks at this variable when it is first imported, hence the late imports below.
+    """
+    folder = Path(settings.data) / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _node(settings: Settings, worker: int | None, *, with_admin: bool) -> "Node":
+    from sigmaguard_proxy.node import Node  # noqa: PLC0415
+
+    return Node(settings, worker=worker, with_admin=with_admin, log=Log("sigmaguard"))
+
+
+def _forget_metrics(process: int) -> None:
+    """A dead worker's gauges must not be added up any more."""
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 async def _run(settings: Settings) -> int:
@@ -42,7 +73,7 @@ async def _run(settings: Settings) -> int:
         demo, url = await _start_demo()
         settings = msgspec.structs.replace(settings, upstreams={"demo": url})
     stop = _stop_event()
-    node = Node(settings, worker=None if settings.workers > 1 else 0, with_admin=True, log=log)
+    node = _node(settings, None if settings.workers > 1 else 0, with_admin=True)
     try:
         await node.start()
         if settings.workers > 1:
@@ -62,7 +93,7 @@ async def _run(settings: Settings) -> int:
 
 async def _run_worker(settings: Settings, worker: int) -> int:
     stop = _stop_event()
-    node = Node(settings, worker=worker, with_admin=False, log=Log("sigmaguard"))
+    node = _node(settings, worker, with_admin=False)
     await node.start()
     try:
         await stop.wait()
@@ -108,6 +139,7 @@ class _Worker:
                 return
             stopping.cancel()
             self._log.error("worker_died", worker=self._number, status=process.returncode)
+            _forget_metrics(process.pid)
             await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=RESTART_AFTER_S)
 
     async def _start(self) -> asyncio.subprocess.Process:
@@ -146,7 +178,7 @@ async def _start_demo() -> tuple[web.AppRunner, str]:
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-def _banner(settings: Settings, port: int, node: Node, *, is_demo: bool) -> None:
+def _banner(settings: Settings, port: int, node: "Node", *, is_demo: bool) -> None:
     base = f"http://{settings.address('listen')[0]}:{port}"
     lines = [
         "",

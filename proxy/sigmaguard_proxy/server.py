@@ -37,6 +37,8 @@ class Proxy:
         if request.path in ("/healthz", "/readyz"):
             return self._probe(request.path)
         exchange = Exchange(request)
+        if self.services.tracer is not None:
+            exchange.trace = self.services.tracer.begin(request.headers)
         self.active += 1
         try:
             return await self._stages(exchange)
@@ -253,6 +255,8 @@ class Proxy:
         headers = forwarded_headers(request.headers)
         if exchange.encoding:
             headers.pop("Content-Encoding", None)
+        if exchange.trace is not None:
+            headers["traceparent"] = exchange.trace.header()
         key = exchange.who.upstream_key
         if key is not None:
             if "x-api-key" in headers or target.name == "anthropic":

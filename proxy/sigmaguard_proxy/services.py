@@ -8,7 +8,7 @@ import aiohttp
 from sigmaguard.wire.codec import Registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
 from sigmaguard_proxy.tasks import Tasks
 from sigmaguard_proxy.upstreams import Upstreams
 
@@ -29,3 +29,4 @@ class Services:
     log: Log
     mask_key: bytes
     observers: Sequence[Callable[[ExchangeRecord], None]] = ()
+    tracer: Tracer | None = None

@@ -33,7 +33,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a virtual key. `connect_timeout_s`, `read_timeout_s` towards an upstream; `drain_s` how long a
     shutdown waits for exchanges under way. `memory_entries` texts whose verdict is remembered a worker.
     `pool_threads` threads for pooled detectors a worker. `pool_queue` inspections that may wait before
-    new ones are shed. `otlp_endpoint` turns tracing on. `mcp` and `egress` declare tool servers.
+    new ones are shed. `otlp_endpoint` turns tracing on. `log_exchanges` logs an event for
+    every exchange, not only for blocked and failed ones. `mcp` and `egress` declare tool servers.
     """
 
     listen: str = "127.0.0.1:8003"
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_threads: int = 2
     pool_queue: int = 64
     otlp_endpoint: str = ""
+    log_exchanges: bool = False
     mcp: dict[str, Any] = {}
     egress: dict[str, Any] = {}
 
@@ -83,6 +85,7 @@ DOCUMENTED = {
     "pool_threads": "threads a worker inspects with",
     "pool_queue": "inspections that may wait for a thread before new ones are shed",
     "otlp_endpoint": "OTLP/HTTP endpoint for traces and metrics; empty for none",
+    "log_exchanges": "log an event for every exchange, not only for blocked and failed ones (true or false)",
     "mcp": "MCP servers (`mcp.servers.NAME`); sigmaguard.yaml only",
     "egress": "HTTP tools (`egress.tools.NAME`); sigmaguard.yaml only",
 }
