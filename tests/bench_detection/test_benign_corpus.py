@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from detection.corpus import benign_business, benign_chat, benign_tool, benign_trigger
+from detection.corpus import benign_business, benign_chat, benign_roles, benign_tool, benign_trigger
 from detection.corpus.benign_bank import SENTENCES, read_banks
 from detection.corpus.benign_facts import FACTS
 from detection.corpus.benign_words import words
@@ -17,6 +17,7 @@ Generate = Callable[[random.Random, int], Iterator[Example]]
 MODULES: list[tuple[Generate, str]] = [
     (benign_trigger.generate, "user"),
     (benign_chat.generate, "user"),
+    (benign_roles.generate, "user"),
     (benign_business.generate, "document"),
     (benign_tool.generate, "tool"),
 ]
