@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 LEAST_RUN = 16  # encoded characters: shorter runs are ordinary words far more often than messages
+LEAST_DIGITS = 12  # hex digits in a row, whatever stands between the pairs
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -41,34 +42,42 @@ _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _LETTERS = _LOWER + _LOWER.upper()
 _DIGITS = "0123456789"
 _ENCODED = _classes(w=_LETTERS + _DIGITS + "+/_-")
-_HEX = _classes(h=_DIGITS + "abcdefABCDEF", space=" :,;\t\n")
+_HEX = _classes(h=_DIGITS + "abcdefxABCDEFX")
+_HEX_GAPS = b" :,;\t\n"
 _SPACED = _classes(w=_LETTERS + _DIGITS + "?@$!", space=" ._-*|/,~\t\n")
 
-_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})++")
+# Each pattern begins with a character, not a look-behind: the engine then skips to it at memory speed
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*+")
+_QUOTED = re.compile(r"=[0-9A-F]{2}(?:=[0-9A-F]{2})++")
 _ESCAPE = re.compile(
-    r"(?<!\\)\\++(?:u[dD][89abAB][0-9A-Fa-f]{2}\\++u[dD][c-fC-F][0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}"
-    r"|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrtbfv\"'/])|%u[0-9A-Fa-f]{4}"
+    r"\\(?:u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})++"
+    r"|\\*+(?:u[dD][89abAB][0-9A-Fa-f]{2}\\++u[dD][c-fC-F][0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}"
+    r"|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrtbfv\"'/])?)"
 )
+_PERCENT_UNIT = re.compile(r"%u[0-9A-Fa-f]{4}")
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": "\f", "v": "\v"}
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
-_TAG = re.compile(r"<!--[^>]{0,512}-->|</?(?P<name>[A-Za-z][A-Za-z0-9]{0,15})(?:[\s/][^<>]{0,512})?>")
-_EMPHASIS = re.compile(r"(?<=[^\W_])(?:\*{1,3}|_{2,3}|~~|`)(?=[^\W_])")
+_TAG = re.compile(r"<(?:!--[^<>]{0,512}--|/?(?P<name>[A-Za-z][A-Za-z0-9]{0,15})(?:[\s/][^<>]{0,512})?)>")
+_EMPHASIS = (re.compile(r"\*\*{0,2}(?=[^\W_])"), re.compile(r"`(?=[^\W_])"), re.compile(r"~~(?=[^\W_])"))
 _BLOCK_TAGS = frozenset({"br", "p", "div", "li", "ul", "ol", "td", "th", "tr", "table", "h1", "h2", "h3", "h4", "hr"})
-_QUOTED = re.compile(r"(?:=[0-9A-F]{2}){2,}+")
 _PAIRS = re.compile(
-    r"(?<![0-9A-Za-z])(?:0[xX])?[0-9A-Fa-f]{2}(?:[ :,;\t\n]{1,2}(?:0[xX])?[0-9A-Fa-f]{2}(?![0-9A-Za-z])){4,}+"
+    r"[0-9A-Fa-f](?<![0-9A-Za-z].)[0-9A-Fa-fxX](?:[0-9A-Fa-f]{2})?"
+    r"(?:[ :,;\t\n]{1,2}(?:0[xX])?[0-9A-Fa-f]{2}(?![0-9A-Za-z])){4,}+"
 )
-_BITS = re.compile(r"(?<![0-9A-Za-z])[01]{8}(?:[ ,\n]?[01]{8}){3,}+(?![0-9A-Za-z])")
+_PAIR = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{2})")
+_BITS = re.compile(r"[01](?<![0-9A-Za-z].)[01]{7}(?:[ ,\n]?[01]{8}){3,}+(?![0-9A-Za-z])")
 _BASE64 = re.compile(
-    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{60,}+(?:\r?\n[ \t]{0,8}[A-Za-z0-9+/_-]{4,}+)*+={0,2}"
-    r"|(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+={0,2}"
+    r"[A-Za-z0-9+/_-]{60,}+(?:\r?\n[ \t]{0,8}[A-Za-z0-9+/_-]{4,}+)*+={0,2}|[A-Za-z0-9+/_-]{16,}+={0,2}"
 )
-_PADDED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{6,15}={1,2}(?![\w=])")
+_PADDING = re.compile(r"==?(?![\w=])")
+_BEFORE_PADDING = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{6,15}\Z")
+_TOKEN = re.compile(r"\b[A-Za-z0-9+/]{8,12}+(?![\w=+/])")
 _PART = re.compile(r"[A-Za-z0-9]{16,}+={0,2}")
 _HEX_RUN = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{2})++\Z")
 _BASE32_RUN = re.compile(r"[A-Z2-7]++={0,2}\Z")
-_LETTER_RUN = re.compile(r"(?<![^\W_])[^\W_](?:[ ._\-*|/,~\t\n]{1,3}[^\W_](?![^\W_])){3,}+")
+_LETTER_RUN = re.compile(r"[^\W_](?:[ ._\-*|/,~\t\n]{1,3}[^\W_](?![^\W_])){3,}+")
 _GAP = re.compile(r"[ ._\-*|/,~\t\n]+")
+_SPACED_OUT = (b" w w w w", b" w  w  w  w", b" w   w   w   w")
 _CONTROL_BYTES = bytes(point for point in range(32) if point not in b"\t\n\r") + b"\x7f"
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 
@@ -80,9 +89,20 @@ def runs(text: str, ascii_bytes: bytes) -> list[Run]:
     so that a text without disguise costs a few microseconds a kilobyte.
     """
     found: list[Run] = []
-    for suspect, find in _FINDERS:
-        if suspect(ascii_bytes):
+    for mark, find in _MARKED:
+        if mark in ascii_bytes:
             found.extend(find(text))
+    classes = ascii_bytes.translate(_ENCODED)
+    if b"w" * LEAST_RUN in classes:
+        found.extend(_encoded(text, classes))
+    if any(run.kind == "base64" for run in found):
+        found.extend(_tokens(text))
+    if b"h" * LEAST_DIGITS in ascii_bytes.translate(_HEX, _HEX_GAPS):
+        found.extend(_pairs(text))
+        found.extend(_bits(text))
+    classes = b" " + ascii_bytes.translate(_SPACED)
+    if _SPACED_OUT[0] in classes or _SPACED_OUT[1] in classes or _SPACED_OUT[2] in classes:
+        found.extend(_letters(text, classes))
     if len(found) < 2:
         return found
     found.sort(key=lambda run: (run.start, -run.end))
@@ -109,12 +129,29 @@ def _quoted(text: str) -> Iterator[Run]:
 
 def _escapes(text: str) -> Iterator[Run]:
     for match in _ESCAPE.finditer(text):
-        said = _unescape(match.group().lstrip("\\%"))
-        if said is not None:
-            yield Run(match.start(), match.end(), said, "escaped")
+        start, end = match.span()
+        written = match.group()
+        if written.count("\\u") * 6 == len(written) > 6:  # a text escaped whole, at the price of one run
+            data = bytes.fromhex(written.replace("\\u", ""))
+            said = data.decode("utf-16-be", "replace")
+            if len(said) * 2 == len(data):
+                yield Run(start, end, said, "escaped", range(start, end, 6), range(start + 6, end + 6, 6))
+            else:
+                yield Run(start, end, said, "escaped")
+            continue
+        one = _unescape(written.lstrip("\\"))
+        if one is not None:
+            yield Run(start, end, one, "escaped")
+
+
+def _percent_units(text: str) -> Iterator[Run]:
+    for match in _PERCENT_UNIT.finditer(text):
+        yield Run(match.start(), match.end(), chr(int(match.group()[2:], 16)), "percent")
 
 
 def _unescape(body: str) -> str | None:
+    if not body:
+        return None
     letter = body[0]
     if letter in "uUx" and len(body) > 1:
         if "\\" in body:  # a surrogate pair
@@ -139,15 +176,21 @@ def _markup(text: str) -> Iterator[Run]:
         yield Run(match.start(), match.end(), said, "markup")
 
 
-def _emphasis(text: str) -> Iterator[Run]:
-    for match in _EMPHASIS.finditer(text):
-        yield Run(match.start(), match.end(), "", "markup")
+def _emphasis(pattern: re.Pattern[str]) -> Callable[[str], Iterator[Run]]:
+    """Finds marks of emphasis inside words."""
+
+    def find(text: str) -> Iterator[Run]:
+        for match in pattern.finditer(text):
+            start = match.start()
+            if start and text[start - 1].isalnum():
+                yield Run(start, match.end(), "", "markup")
+
+    return find
 
 
 def _pairs(text: str) -> Iterator[Run]:
     for match in _PAIRS.finditer(text):
-        pairs = re.findall(r"[0-9A-Fa-f]{2}(?![xX])", match.group().replace("0x", "").replace("0X", ""))
-        said = legible(bytes.fromhex("".join(pairs)))
+        said = legible(bytes.fromhex("".join(_PAIR.findall(match.group()))))
         if said:
             yield Run(match.start(), match.end(), said, "hex")
 
@@ -161,8 +204,13 @@ def _bits(text: str) -> Iterator[Run]:
             yield Run(match.start(), match.end(), said, "binary")
 
 
-def _encoded(text: str) -> Iterator[Run]:
-    for match in _BASE64.finditer(text):
+def _encoded(text: str, classes: bytes) -> Iterator[Run]:
+    end = 0
+    while (start := classes.find(b"w" * LEAST_RUN, end)) >= 0:
+        match = _BASE64.match(text, start)
+        if match is None:
+            return
+        end = match.end()
         whole = _decoded(match.group(), match.start())
         if whole:
             yield whole
@@ -174,10 +222,22 @@ def _encoded(text: str) -> Iterator[Run]:
 
 
 def _padded(text: str) -> Iterator[Run]:
-    for match in _PADDED.finditer(text):
-        run = _decoded(match.group(), match.start())
-        if run:
-            yield run
+    for padding in _PADDING.finditer(text):
+        end = padding.start()
+        before = _BEFORE_PADDING.search(text[max(0, end - LEAST_RUN) : end])
+        if before:
+            run = _decoded(before.group() + padding.group(), end - len(before.group()))
+            if run:
+                yield run
+
+
+def _tokens(text: str) -> Iterator[Run]:
+    """Short words that spell ASCII in base64: looked for only where a surer run was found."""
+    for match in _TOKEN.finditer(text):
+        if len(match.group()) % 4 == 0:
+            run = _decoded(match.group(), match.start())
+            if run and run.text.isascii():
+                yield run
 
 
 def _decoded(source: str, start: int) -> Run | None:
@@ -244,8 +304,9 @@ def _spread(said: str, data: bytes, start: int, end: int, kind: str, width: int)
     return Run(start, end, said, kind, range(start, end, width), range(start + width, end + width, width))
 
 
-def _letters(text: str) -> Iterator[Run]:
-    for match in _LETTER_RUN.finditer(text):
+def _letters(text: str, classes: bytes) -> Iterator[Run]:
+    """Letters that stand alone, four or more in a row, put together to words."""
+    for match in _letter_runs(text, classes):
         said: list[str] = []
         lows: list[int] = []
         highs: list[int] = []
@@ -267,29 +328,33 @@ def _letters(text: str) -> Iterator[Run]:
         yield Run(match.start(), match.end(), "".join(said), "spaced", lows, highs)
 
 
-def _has(*needles: bytes) -> Callable[[bytes], bool]:
-    return lambda data: any(needle in data for needle in needles)
+def _letter_runs(text: str, classes: bytes) -> Iterator[re.Match[str]]:
+    """`classes` begins with one space more than `text`."""
+    places = {needle: classes.find(needle) for needle in _SPACED_OUT}
+    at = 0
+    while True:
+        for needle, place in places.items():  # a needle that is nowhere is never looked for again
+            if 0 <= place < at:
+                places[needle] = classes.find(needle, at)
+        ahead = [place for place in places.values() if place >= 0]
+        if not ahead:
+            return
+        match = _LETTER_RUN.match(text, min(ahead))
+        if match:
+            yield match
+        at = max(match.end() if match else 0, min(ahead) + 1)
 
 
-def _has_class(table: bytes, *needles: bytes) -> Callable[[bytes], bool]:
-    def suspect(data: bytes) -> bool:
-        classes = data.translate(table)
-        return any(needle in classes for needle in needles)
-
-    return suspect
-
-
-_FINDERS: tuple[tuple[Callable[[bytes], bool], Callable[[str], Iterator[Run]]], ...] = (
-    (_has(b"%"), _percent),
-    (_has(b"\\", b"%u"), _escapes),
-    (_has(b"&"), _entities),
-    (_has(b"<"), _markup),
-    (_has(b"*", b"`", b"__", b"~~"), _emphasis),
-    (_has(b"="), _quoted),
-    (_has(b"="), _padded),
-    (_has_class(_HEX, b"hh hh hh hh hh", b"hh  hh  hh  hh  hh"), _pairs),
-    (_has(b"0x", b"0X"), _pairs),
-    (_has_class(_HEX, b"hhhhhhhh hhhhhhhh", b"h" * 32), _bits),
-    (_has_class(_ENCODED, b"w" * LEAST_RUN), _encoded),
-    (_has_class(_SPACED, b"w w w w", b"w  w  w  w", b"w   w   w   w"), _letters),
+# One character gives these away; looking for one costs nothing next to looking for two
+_MARKED: tuple[tuple[bytes, Callable[[str], Iterator[Run]]], ...] = (
+    (b"%", _percent),
+    (b"%u", _percent_units),
+    (b"\\", _escapes),
+    (b"&", _entities),
+    (b"<", _markup),
+    (b"*", _emphasis(_EMPHASIS[0])),
+    (b"`", _emphasis(_EMPHASIS[1])),
+    (b"~", _emphasis(_EMPHASIS[2])),
+    (b"=", _quoted),
+    (b"=", _padded),
 )

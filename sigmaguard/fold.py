@@ -9,6 +9,7 @@ text and no decoy can multiply it. Rot13, leetspeak and reversed text are read o
 What it cannot do: ciphers with a key, other rotations, anything nested deeper than `LAYERS`.
 """
 
+import re
 from collections.abc import Sequence
 
 from sigmaguard.decoding import Run, runs
@@ -19,19 +20,27 @@ LAYERS = 4
 CONTEXT = 256  # code points kept around a decoded run: a phrase that begins in plain text ends in it
 _APART = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grows over the gap
 
-# Stems that give away rot13, leetspeak or reversed text: English, German, and the commonest function words
+# Stems that give away leetspeak, and the fewer looked for in rot13 and backwards: English and German
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
             "anweisung", "vergiss", "vorherig", "jailbreak", "password", "secret", "bypass")  # fmt: skip
+_FEW = ("ignor", "instruct", "prompt", "system", "weisung")
 _ROT13 = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
 )
 _LEET = str.maketrans("0134578@$!|", "oieastbasil")
 _LEET_BYTES = bytes.maketrans(b"0134578@$!|", b"oieastbasil")
 _STEMS = tuple(stem.encode() for stem in TRIGGERS)
-_ROT13_STEMS = tuple(stem.translate(_ROT13).encode() for stem in (*TRIGGERS, " the ", " your "))
-_REVERSED_STEMS = tuple(stem[::-1].encode() for stem in TRIGGERS)
-# Latin-1 characters that folding changes; all other Latin-1 text folds to itself
-_LATIN_FOLDED = bytes(point for point in range(0x80, 0x100) if fold(chr(point)).text != chr(point))
+_ROT13_STEMS = tuple(stem.translate(_ROT13).encode() for stem in (*_FEW, " the ", "all", "vergiss"))
+_REVERSED_STEMS = tuple(stem[::-1].encode() for stem in _FEW)
+_INSIDE = b"wdw"  # a digit or sign between letters
+_WORDS = (
+    bytes(
+        ord("w") if chr(point).isalpha() else ord("d") if point in b"0134578@$!|" else ord(".") for point in range(128)
+    )
+    + b"." * 128
+)
+# A code point that folding may change to some end: not Latin letters nor the punctuation of good typography
+_SUSPECT = re.compile("[^\x00-\xac\xae-\u017e\u2010-\u201e\u2022\u2026\u20ac\u2122]")
 
 
 def readings(text: str) -> tuple[Reading, ...]:
@@ -58,15 +67,8 @@ def readings(text: str) -> tuple[Reading, ...]:
 def _folded(layer: Reading) -> Reading | None:
     """The layer with its characters folded; None where that changes nothing."""
     text = layer.text
-    if text.isascii():
+    if text.isascii() or not _SUSPECT.search(text):
         return None
-    try:
-        latin = text.encode("latin-1")
-    except UnicodeEncodeError:
-        pass
-    else:
-        if len(latin.translate(None, _LATIN_FOLDED)) == len(latin):
-            return None
     folded = fold(text)
     if folded.text == text:
         return None
@@ -80,15 +82,24 @@ def _ciphers(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
     """Readings of the whole layer as rot13, leetspeak and backwards, where a trigger word says so."""
     lowered = ascii_bytes.lower()
     found: list[Reading] = []
-    if any(stem in lowered for stem in _ROT13_STEMS):
-        found.append(Reading(layer.text.translate(_ROT13), _kind(layer, "rot13"), layer.starts, layer.ends))
-    leet = lowered.translate(_LEET_BYTES)
-    if leet != lowered and any(stem in leet and leet.count(stem) > lowered.count(stem) for stem in _STEMS):
+    for stem in _ROT13_STEMS:
+        if stem in lowered:
+            found.append(Reading(layer.text.translate(_ROT13), _kind(layer, "rot13"), layer.starts, layer.ends))
+            break
+    if _INSIDE in lowered.translate(_WORDS) and _spells_trigger(lowered):
         found.append(Reading(layer.text.translate(_LEET), _kind(layer, "leet"), layer.starts, layer.ends))
-    if any(stem in lowered for stem in _REVERSED_STEMS):
-        count = len(layer.text)
-        found.append(_composed(layer, layer.text[::-1], "reversed", range(count - 1, -1, -1), range(count, 0, -1)))
+    for stem in _REVERSED_STEMS:
+        if stem in lowered:
+            count = len(layer.text)
+            backwards = range(count - 1, -1, -1), range(count, 0, -1)
+            found.append(_composed(layer, layer.text[::-1], "reversed", *backwards))
+            break
     return found
+
+
+def _spells_trigger(lowered: bytes) -> bool:
+    leet = lowered.translate(_LEET_BYTES)
+    return any(stem in leet and leet.count(stem) > lowered.count(stem) for stem in _STEMS)
 
 
 def _spliced(layer: Reading, encoded: Sequence[Run]) -> Reading:

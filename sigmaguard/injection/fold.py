@@ -20,6 +20,7 @@ _LOOKALIKES = (
 _CONFUSABLE = dict(zip(_LOOKALIKES[::2], _LOOKALIKES[1::2], strict=True))
 _SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
 _WORD = re.compile(r"[^\W\d_]+")
+WIDEST = 4  # a few Arabic ligatures stand for up to 18 letters: a text made of them must not grow so far
 _ALPHABETS = (  # first code point of 26 letters in a row that NFKC leaves alone
     0x1F1E6,  # regional indicators
     0x1F150,  # negative circled
@@ -64,7 +65,7 @@ def _fold_point(point: int) -> str:
         return ""
     if kind in {"Zs", "Zl", "Zp"}:
         return " "
-    return unicodedata.normalize("NFKC", char)
+    return unicodedata.normalize("NFKC", char)[:WIDEST]
 
 
 def fold(text: str) -> Folded:
@@ -72,12 +73,12 @@ def fold(text: str) -> Folded:
     if text.isascii():
         return Folded(text, None)
     alphabet = _ALPHABET
-    pieces = [alphabet[ord(char)] for char in text]
-    folded = "".join(pieces)
-    latin = _WORD.sub(_latin_word, folded) if any(char in _CONFUSABLE for char in folded) else folded
-    if len(folded) == len(text) and all(len(piece) == 1 for piece in pieces):
+    used = set(text)
+    folded = text.translate(alphabet)
+    latin = folded if _CONFUSABLE.keys().isdisjoint(folded) else _WORD.sub(_latin_word, folded)
+    if all(len(alphabet[ord(char)]) == 1 for char in used):
         return Folded(latin, None)
-    return Folded(latin, list(_source_indices(pieces)))
+    return Folded(latin, list(_source_indices([alphabet[ord(char)] for char in text])))
 
 
 def _source_indices(pieces: list[str]) -> Iterator[int]:
