@@ -1,0 +1,1 @@
+"""Personal data: Presidio's recognizers, run fast enough for the hot path."""

@@ -1,0 +1,107 @@
+"""Finds personal data by its shape in one text. Knows windows, gates and scores; no detector's protocol."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sigmaguard.pii.context import ContextWords, is_named
+from sigmaguard.pii.kind import Kind, Spans
+from sigmaguard.pii.technical import is_technical, is_version
+from sigmaguard.pii.windows import Window, windows
+
+LEAST = 0.3  # below this a finding is not worth telling
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """One value: code points of the text, half-open; how sure; its entity and its place in the table."""
+
+    start: int
+    end: int
+    score: float
+    entity: str
+    rank: int
+
+
+class PiiAnalyzer:
+    """The recognizers of a table, loaded once, run only where they could find something."""
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self.kinds = tuple(kinds)
+        self._spans: list[Spans] = [kind.build() for kind in self.kinds]
+        # a kind that counts only where it is named is switched on by its words
+        self._always = [at for at, kind in enumerate(self.kinds) if kind.alone >= LEAST]
+        self._words = ContextWords({at: kind.context for at, kind in enumerate(self.kinds)})
+
+    def find(self, text: str) -> list[Found]:
+        """Every value in a text, none overlapping another, in order."""
+        parts = windows(text)
+        found: list[Found] = []
+        if parts:
+            named = self._words.scan(text)
+            for rank in sorted({*named, *self._always}):
+                self._one(text, parts, rank, named.get(rank), found)
+        else:
+            # only what needs no digit: addresses of mail and of hardware
+            for rank in self._always:
+                if self.kinds[rank].digits == 0:
+                    self._one(text, (Window(0, len(text), 0),), rank, None, found)
+        return resolve(found)
+
+    def _one(
+        self, text: str, parts: Sequence[Window], rank: int, named: Sequence[int] | None, found: list[Found]
+    ) -> None:
+        kind = self.kinds[rank]
+        if kind.needs and not any(need in text for need in kind.needs):
+            return
+        if kind.digits == 0:
+            parts = (Window(0, len(text), 0),)
+        spans = self._spans[rank].spans
+        for part in parts:
+            if part.digits < kind.digits:
+                continue
+            for start, end, score in spans(text, part.start, part.end):
+                if is_named(named, start):
+                    score = max(score, kind.named)
+                else:
+                    score = min(score, kind.alone)
+                    if kind.bare < score and text[start:end].isdigit():
+                        score = kind.bare
+                if score >= LEAST and self._stands(text, start, end, kind):
+                    found.append(Found(start, end, score, kind.entity, rank))
+
+    def _stands(self, text: str, start: int, end: int, kind: Kind) -> bool:
+        """Whether a value is not merely a part of something longer or of something technical."""
+        if not kind.glued and (_glued_before(text, start) or _glued_after(text, end)):
+            return False
+        if kind.entity == "IP_ADDRESS" and is_version(text, start):
+            return False
+        return kind.digits == 0 or not is_technical(text, start, end)
+
+
+def _glued_before(text: str, start: int) -> bool:
+    return start >= 2 and text[start - 1] in "-./+" and text[start - 2].isdigit() and text[start].isdigit()
+
+
+def _glued_after(text: str, end: int) -> bool:
+    return end + 1 < len(text) and text[end] in "-./" and text[end + 1].isdigit() and text[end - 1].isdigit()
+
+
+def resolve(found: list[Found]) -> list[Found]:
+    """The findings that do not overlap a better one: the surer, then the longer, then the one named first."""
+    if len(found) < 2:
+        return found
+    found.sort(key=_order)
+    kept: list[Found] = []
+    for one in found:
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(one)
+    kept.sort(key=_start)
+    return kept
+
+
+def _order(one: Found) -> tuple[float, int, int, int]:
+    return -one.score, one.start - one.end, one.rank, one.start
+
+
+def _start(one: Found) -> int:
+    return one.start

@@ -1,0 +1,72 @@
+"""Words that say what a number is: found in one pass, without lemmas. Knows literals, no kind of data.
+
+Presidio asks an NLP pipeline for the lemmas of five words before a match, which costs more than all its
+patterns together. One automaton over the lowered text finds the same words, and its reach is measured in
+code points, so that a stream can be cut exactly.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import ahocorasick
+
+REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
+SHORT = 4  # a literal this short must end where the word ends: `geb` is not in `gebucht`
+_SPACED = str.maketrans({"-": " ", "_": " ", "\u00a0": " ", "\u2011": " ", "\n": " ", "\t": " "})
+
+
+class ContextWords:
+    """Finds which kinds are named where. `words` are the literals of each kind, by its number."""
+
+    def __init__(self, words: Mapping[int, Sequence[str]]) -> None:
+        table: dict[str, set[int]] = {}
+        for kind, literals in words.items():
+            for literal in (form for one in literals for form in _forms(one)):
+                table.setdefault(literal, set()).add(kind)
+        self._automaton = ahocorasick.Automaton()
+        for literal, kinds in table.items():
+            self._automaton.add_word(literal, (len(literal), tuple(kinds)))
+        self._automaton.make_automaton()
+
+    def scan(self, text: str) -> dict[int, list[int]]:
+        """Where each kind is named: the ends of its words, ascending."""
+        if not len(self._automaton):
+            return {}
+        low = lowered(text)
+        named: dict[int, list[int]] = {}
+        size = len(low)
+        for last, (length, kinds) in self._automaton.iter(low):
+            start, end = last - length + 1, last + 1
+            if start and low[start - 1].isalnum() and not _is_hump(text, start):
+                continue
+            if length <= SHORT and end < size and low[end].isalnum() and not text[end].isupper():
+                continue
+            for kind in kinds:
+                named.setdefault(kind, []).append(end)
+        return named
+
+
+def is_named(ends: Sequence[int] | None, start: int) -> bool:
+    """Whether one of these words ends within reach before `start`."""
+    if not ends:
+        return False
+    at = bisect_left(ends, start + 1)
+    return at > 0 and ends[at - 1] >= start - REACH
+
+
+def lowered(text: str) -> str:
+    """The text in lower case with gaps as spaces, as long as it was."""
+    low = text.lower()
+    if len(low) != len(text):  # U+0130 lowers to two code points
+        low = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
+    return low.translate(_SPACED)
+
+
+def _forms(literal: str) -> tuple[str, ...]:
+    """A literal with its gaps as spaces and closed up."""
+    return (literal, literal.replace(" ", "")) if " " in literal else (literal,)
+
+
+def _is_hump(text: str, start: int) -> bool:
+    """Whether a word begins here inside a name such as `customerPassport`."""
+    return text[start].isupper() and text[start - 1].islower()

@@ -1,0 +1,175 @@
+"""Presidio's recognizers for values of no country, mended where the hot path needs it."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+import tldextract
+from presidio_analyzer import Pattern
+from presidio_analyzer.predefined_recognizers import (
+    CreditCardRecognizer,
+    EmailRecognizer,
+    IbanRecognizer,
+    IpRecognizer,
+    MacAddressRecognizer,
+)
+from presidio_analyzer.predefined_recognizers.generic.iban_patterns import regex_per_country
+
+from sigmaguard.pii.kind import Span
+
+LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
+DOMAIN = 255
+# Endings of names that are used inside firms and in documents but are no public suffix (RFC 6762 app. G, RFC 6761)
+PRIVATE_ENDINGS = frozenset({"local", "internal", "intern", "lan", "corp", "home", "localdomain", "test", "example"})
+_BEFORE = re.compile(r"\w(?:[\w.+'-]*[\w+-])?\Z")
+_AFTER = re.compile(r"(?:\w+(?:-+\w+)*\.)+\w+(?:-+\w+)*")
+
+
+class Email(EmailRecognizer):
+    """E-mail addresses, looked for only around an `@`.
+
+    Presidio's pattern starts at every letter, which is quadratic in a long run of them, takes `email=`
+    into the address, and its check fetches the list of public suffixes from the network on first use.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # the list that comes with the package, never fetched and never written to disk
+        self._suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+        self._suffixes("warm.example.org")
+
+    def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
+        """Addresses whose `@` lies between `start` and `end`."""
+        at = text.find("@", start, end)
+        while at >= 0:
+            found = self._around(text, at)
+            if found:
+                yield found
+            at = text.find("@", at + 1, end)
+
+    def _around(self, text: str, at: int) -> Span | None:
+        domain = _AFTER.match(text, at + 1, at + 1 + DOMAIN)
+        if domain is None:
+            return None
+        low = max(0, at - LOCAL_PART)
+        local = _BEFORE.search(text[low:at])
+        if local is None or not self.is_domain(domain[0]):
+            return None
+        if text[low:at] == "git" and text[domain.end() : domain.end() + 1] == ":":
+            return None  # git@host:path is an address of a repository
+        return low + local.start(), domain.end(), 1.0
+
+    def is_domain(self, name: str) -> bool:
+        """Whether mail could go there: a public suffix, or an ending used inside firms."""
+        ending = name.rpartition(".")[2].lower()
+        return ending in PRIVATE_ENDINGS or self._suffixes(name).fqdn != ""
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Presidio's check, offline."""
+        return self.is_domain(pattern_text.rpartition("@")[2])
+
+
+# Issuer ranges and lengths as published by the schemes (ISO/IEC 7812; only whether any has the number matters)
+_BRANDS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})"  # Visa
+    r"|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"  # Mastercard
+    r"|3[47]\d{13}"  # American Express
+    r"|3(?:0[0-5]|[689]\d)\d{11}"  # Diners Club
+    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}"  # Discover
+    r"|35(?:2[89]|[3-8]\d)\d{12}"  # JCB
+    r"|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"  # Maestro
+    r"|62\d{14,17}"  # UnionPay
+)
+
+
+class Card(CreditCardRecognizer):
+    """Payment cards whose checksum holds; certain only where an issuer has that range and length.
+
+    One number of sixteen digits in ten has a good checksum by chance.
+    """
+
+    PATTERNS = [
+        Pattern(
+            "Card numbers",
+            r"(?<![\w.,+-])(?:\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}|\d{4}[ -]\d{6}[ -]\d{4,5}|\d{12,19})(?![\w-]|[.,]\d)",
+            0.3,
+        )
+    ]
+
+    def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
+        """True for a checksum and a known issuer, None for the checksum alone."""
+        if not super().validate_result(pattern_text):
+            return False
+        return True if _BRANDS.fullmatch(pattern_text.replace(" ", "").replace("-", "")) else None
+
+
+class Iban(IbanRecognizer):
+    """International bank account numbers, in either case, ending where the country's length says.
+
+    Presidio tries three lengths; an account followed by a word of four letters is lost to it.
+    """
+
+    _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+    _LETTERS_CHECKED = re.compile(r"[A-Z0-9]{15,34}")
+
+    def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
+        """Accounts whose country, length, format and check digits are right."""
+        for match in self._START.finditer(text, start, end):
+            length = _IBAN_LENGTHS.get(match[0][:2].upper())
+            if length is None:
+                continue
+            stop = _skip(text, match.start(), length, end)
+            if stop is None:
+                continue
+            compact = re.sub("[ -]", "", text[match.start() : stop]).upper()
+            if self._LETTERS_CHECKED.fullmatch(compact) and self.validate_result(compact):
+                yield match.start(), stop, 1.0
+
+
+def _skip(text: str, start: int, count: int, end: int) -> int | None:
+    """Where `count` letters and digits end, single spaces and hyphens between them passed over."""
+    at = start
+    apart = False
+    while at < end:
+        one = text[at]
+        if one.isascii() and one.isalnum():
+            count -= 1
+            apart = False
+            if count == 0:
+                after = text[at + 1 : at + 2]
+                return None if after.isalnum() and after.isascii() else at + 1
+        elif one in " -" and not apart:
+            apart = True
+        else:
+            return None
+        at += 1
+    return None
+
+
+def _lengths() -> dict[str, int]:
+    """How long an account is, by country, out of Presidio's table of formats."""
+    found: dict[str, int] = {}
+    for country, pattern in regex_per_country.items():
+        plain = pattern.replace("[ ]?", "")
+        counts = re.findall(r"\[[^\]]*\]\)?(?:\{(\d+)\})?", plain)
+        found[country] = 2 + sum(int(count or 1) for count in counts)
+    return found
+
+
+_IBAN_LENGTHS = _lengths()
+
+
+class Ip(IpRecognizer):
+    """Public IP addresses. Private, loopback, documentation and network addresses are nobody's."""
+
+    def invalidate_result(self, pattern_text: str) -> bool:
+        """Whether an address could not belong to a person."""
+        try:
+            address = ipaddress.ip_interface(pattern_text)
+        except ValueError:
+            return True
+        return not address.ip.is_global
+
+
+class Mac(MacAddressRecognizer):
+    """Hardware addresses, but for broadcast and nought."""

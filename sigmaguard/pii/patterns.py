@@ -1,0 +1,47 @@
+"""Presidio's pattern recognizers without their overhead. Knows patterns and checks, no kind of data.
+
+Presidio's `PatternRecognizer.analyze` reads the clock, builds two result objects and formats an
+explanation for every match; here the same patterns, in the same order, with the same validation, yield
+plain spans. `regex` is used as Presidio uses it: the patterns are written for it, and searched without
+IGNORECASE it is faster here than `re` (10 against 15 µs a KB).
+"""
+
+from collections.abc import Iterator
+
+import regex
+from presidio_analyzer import Pattern, PatternRecognizer
+
+from sigmaguard.pii.kind import Span
+
+FLAGS = regex.DOTALL | regex.MULTILINE
+TIMEOUT_S = 1.0  # no pattern here backtracks that far; Presidio waits a minute
+
+
+class PatternSpans:
+    """Runs one pattern recognizer's patterns over a part of a text.
+
+    With `exact_case` letters must have the case the pattern is written in. Presidio ignores case, and
+    so takes `uns am 12` for a number plate.
+    """
+
+    def __init__(self, recognizer: PatternRecognizer, *, exact_case: bool = True) -> None:
+        flags = FLAGS if exact_case else FLAGS | regex.IGNORECASE
+        self.recognizer = recognizer
+        self._patterns = [(regex.compile(one.regex, flags), one.score) for one in _patterns(recognizer)]
+
+    def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
+        """Every match that its checks do not refuse; a checksum that holds makes it certain."""
+        recognizer = self.recognizer
+        for pattern, score in self._patterns:
+            for match in pattern.finditer(text, start, end, timeout=TIMEOUT_S):
+                value = match.group()
+                if not value:
+                    continue
+                valid = recognizer.validate_result(value)
+                if valid is False or recognizer.invalidate_result(value):
+                    continue
+                yield match.start(), match.end(), 1.0 if valid else score
+
+
+def _patterns(recognizer: PatternRecognizer) -> list[Pattern]:
+    return list(recognizer.patterns)  # type: ignore[has-type]
