@@ -1,0 +1,166 @@
+"""`sigmaguard audit ...`: verify, export, erase. Works beside a running server and after it has stopped."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sigmaguard.errors import ConfigError
+from sigmaguard_proxy.audit.append import Appender
+from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
+from sigmaguard_proxy.audit.formats import FORMATS
+from sigmaguard_proxy.audit.keys import load_signer, load_trust
+from sigmaguard_proxy.audit.reading import Reader
+from sigmaguard_proxy.audit.shipper import caught_up
+from sigmaguard_proxy.audit.shipping import WAL_FOLDER, ShipLock, Shipping
+from sigmaguard_proxy.audit.source import Source
+from sigmaguard_proxy.audit.verify import Problem, Verifier
+from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database, sqlite_url
+from sigmaguard_proxy.store.migrate import migrate
+
+CATCH_UP_S = 5.0
+PROGRESS_EVERY_S = 2.0
+LISTED = 1_000  # problems written out; a table that was replaced as a whole needs no million lines
+DATABASE_FILE = "sigmaguard.sqlite"
+
+
+def verify_command(arguments: argparse.Namespace) -> int:
+    """0 all in order, 1 something was changed, is missing or out of order. Raises ConfigError."""
+    return _run(_verify(Path(arguments.data), arguments.database_url))
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    """Writes every record to standard output. Raises ConfigError."""
+    return _run(_export(Path(arguments.data), arguments.database_url, arguments.format))
+
+
+def erase_command(arguments: argparse.Namespace) -> int:
+    """Erases what leads to a person, or contents only. Raises ConfigError."""
+    selection = Selection(
+        tenant=arguments.tenant,
+        ids=tuple(arguments.exchange or ()),
+        key=arguments.key,
+        agent=arguments.agent,
+        remote=arguments.remote,
+        digest=arguments.digest,
+        before_us=round((time.time() - arguments.older_than_days * 86_400) * 1e6) if arguments.older_than_days else 0,
+    )
+    if selection == Selection(arguments.tenant) and not arguments.everything:
+        raise ConfigError("nothing is selected: give --exchange, --key, --agent, --remote, --digest or --everything")
+    what = Part.CONTENT if arguments.content_only else Part.PERSONAL
+    return _run(_erase(Path(arguments.data), arguments.database_url, selection, what, arguments.reason))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except DatabaseDownError as error:
+        raise ConfigError(f"{error}; start it, or give the right --database-url") from error
+
+
+@asynccontextmanager
+async def open_log(data: Path, url: str) -> AsyncIterator[tuple[Database, Path]]:
+    """The database and the folder `DATA/audit`, with everything recorded so far in the database."""
+    folder = data / "audit"
+    if not folder.is_dir():
+        raise ConfigError(f"--data {data}: there is no audit log; give the folder the server was started with")
+    if not url and not (data / DATABASE_FILE).is_file() and not (folder / WAL_FOLDER).is_dir():
+        raise ConfigError(f"--data {data}: there is no database; give --database-url where it is PostgreSQL")
+    database = open_database(url or sqlite_url(str(data / DATABASE_FILE)))
+    try:
+        await _bring(folder, database)
+        yield database, folder
+    finally:
+        await database.close()
+
+
+async def _bring(folder: Path, database: Database) -> None:
+    """Ships what no server will, or waits a little for the one that does."""
+    if not (folder / WAL_FOLDER).is_dir():
+        return
+    lock = ShipLock(folder / WAL_FOLDER)
+    if lock.take():
+        try:
+            await migrate(database)
+            shipping = Shipping(folder, database, Log("sigmaguard"))
+            brought = await shipping.ship_all()
+            if brought:
+                print(f"{brought} records were still waiting and are stored now", file=sys.stderr)
+        finally:
+            lock.release()
+        return
+    wanted = Source(folder / WAL_FOLDER, {}).sizes()
+    try:
+        await caught_up(folder, database, wanted, CATCH_UP_S)
+    except TimeoutError:
+        print("the server is still storing records; those that wait are not in what follows", file=sys.stderr)
+
+
+class _Progress:
+    """Tells how far a long run is, on standard error, every few seconds."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._started = self._told = time.monotonic()
+
+    def __call__(self, records: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_EVERY_S:
+            self._told = now
+            rate = records / (now - self._started)
+            print(f"{records:,} records {self._verb}, {rate:,.0f} a second", file=sys.stderr)
+
+
+async def _verify(data: Path, url: str) -> int:
+    async with open_log(data, url) as (database, folder):
+        verifier = Verifier(database, folder, load_trust(folder), _Progress("verified"))
+        listed = 0
+        async for problem in verifier.problems():
+            listed += 1
+            if listed <= LISTED:
+                _tell(problem)
+        report = verifier.report
+    if listed > LISTED:
+        print(f"... and {listed - LISTED} more")
+    counted = (
+        f"{report.records} records of {report.tenants} tenants, "
+        f"{report.checkpoints} checkpoints, {report.erased} erased parts"
+    )
+    print(f"{counted}: {f'{report.problems} PROBLEMS' if report.problems else 'all in order'}")
+    return 1 if report.problems else 0
+
+
+def _tell(problem: Problem) -> None:
+    print(str(problem))
+
+
+async def _export(data: Path, url: str, name: str) -> int:
+    write, to_line, progress = sys.stdout.buffer.write, FORMATS[name], _Progress("exported")
+    done, unreadable = 0, 0
+    async with open_log(data, url) as (database, _):
+        reader = Reader(database)
+        for tenant in await reader.tenants():
+            async for page in reader.records(tenant):
+                for record in page:
+                    try:
+                        write(to_line(record) + b"\n")
+                    except ValueError as error:
+                        unreadable += 1
+                        print(error, file=sys.stderr)
+                done += len(page)
+                progress(done)
+    sys.stdout.buffer.flush()
+    return 1 if unreadable else 0
+
+
+async def _erase(data: Path, url: str, selection: Selection, what: Part, reason: str) -> int:
+    async with open_log(data, url) as (database, folder):
+        eraser = Eraser(database, Appender(load_signer(folder)), "command line", reason)
+        erased = await eraser.erase(selection, what)
+    print(f"{erased} records erased; the chain still verifies")
+    return 0

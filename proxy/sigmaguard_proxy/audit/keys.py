@@ -1,0 +1,169 @@
+"""The audit log's keys under the data folder: one that signs, others that are trusted, one for content.
+
+Made once, with mode 0600. Knows files and key shapes; signs and encrypts on request.
+"""
+
+import base64
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import zstandard
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from sigmaguard.errors import ConfigError
+
+FORMAT = b"\x01"
+NONCE_BYTES = 12
+KEY_ID_BYTES = 8
+
+
+class Signer:
+    """Signs checkpoints (Ed25519, RFC 8032)."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.key_id = _public_id(key.public_key())
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes of signature."""
+        return self._key.sign(message)
+
+
+class Trust:
+    """The public keys whose signatures count, by id."""
+
+    def __init__(self, keys: dict[str, Ed25519PublicKey]) -> None:
+        self._keys = keys
+
+    def knows(self, key_id: str) -> bool:
+        """Whether the key is one of ours."""
+        return key_id in self._keys
+
+    def is_signed(self, key_id: str, message: bytes, signature: bytes) -> bool:
+        """Whether a trusted key of this id signed this message."""
+        key = self._keys.get(key_id)
+        if key is None:
+            return False
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class ContentCipher:
+    """Encrypts content a tenant opted into keeping: zstd, then AES-256-GCM bound to tenant and exchange.
+
+    Every ciphertext names its key, so that a new `current` key does not make older content unreadable.
+    """
+
+    def __init__(self, keys: dict[str, bytes], current: str) -> None:
+        self._ciphers = {bytes.fromhex(name): AESGCM(key) for name, key in keys.items()}
+        self._current = bytes.fromhex(current)
+        self._compressor = zstandard.ZstdCompressor(level=1)
+
+    def encrypt(self, tenant: str, exchange: str, part: str, plain: bytes) -> bytes:
+        """Ciphertext of `plain`; `part` is `request` or `response`."""
+        nonce = os.urandom(NONCE_BYTES)
+        head = FORMAT + self._current + nonce
+        packed = self._compressor.compress(plain)
+        return head + self._ciphers[self._current].encrypt(nonce, packed, _bound(tenant, exchange, part))
+
+    def decrypt(self, tenant: str, exchange: str, part: str, sealed: bytes, limit_bytes: int = 64 * 2**20) -> bytes:
+        """What was encrypted. Raises ValueError where the key is unknown or the bytes were changed."""
+        key_id, rest = sealed[1 : 1 + KEY_ID_BYTES], sealed[1 + KEY_ID_BYTES :]
+        cipher = self._ciphers.get(key_id)
+        if sealed[:1] != FORMAT or cipher is None:
+            raise ValueError(f"the content of {exchange} is encrypted with a key that is not here ({key_id.hex()})")
+        try:
+            packed = cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], _bound(tenant, exchange, part))
+        except InvalidTag as error:
+            raise ValueError(f"the content of {exchange} was changed") from error
+        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=limit_bytes)
+
+
+def load_signer(folder: Path) -> Signer:
+    """The signing key under `DATA/audit`, made at first use with its public half beside it."""
+    path = folder / "signing.key"
+    if not path.exists():
+        key = Ed25519PrivateKey.generate()
+        _create(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    loaded = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise ConfigError(f"{path.name} is not an Ed25519 key")
+    public = folder / "signing.pub"
+    if not public.exists():
+        _create(public, loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return Signer(loaded)
+
+
+def load_trust(folder: Path) -> Trust:
+    """Our own public key and those of other nodes, copied to `DATA/audit/trusted/*.pub`.
+
+    The private key, where it is here, says what our public key is: `signing.pub` is only a copy to hand out.
+    """
+    keys: dict[str, Ed25519PublicKey] = {}
+    private = folder / "signing.key"
+    if private.exists():
+        loaded = load_pem_private_key(private.read_bytes(), None)
+        if isinstance(loaded, Ed25519PrivateKey):
+            keys[_public_id(loaded.public_key())] = loaded.public_key()
+    for path in sorted((folder / "trusted").glob("*.pub")) + ([] if keys else sorted(folder.glob("signing.pub"))):
+        public = load_pem_public_key(path.read_bytes())
+        if not isinstance(public, Ed25519PublicKey):
+            raise ConfigError(f"{path.name} is not an Ed25519 public key")
+        keys[_public_id(public)] = public
+    return Trust(keys)
+
+
+def load_cipher(folder: Path) -> ContentCipher:
+    """The content keys under `DATA/audit/content-keys`, the newest in use; one is made at first use."""
+    where = folder / "content-keys"
+    where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not any(where.glob("*.key")):
+        _create(where / "0001.key", base64.b64encode(os.urandom(32)) + b"\n")
+    keys: dict[str, bytes] = {}
+    current = ""
+    for path in sorted(where.glob("*.key")):
+        key = base64.b64decode(path.read_bytes())
+        if len(key) != 32:
+            raise ConfigError(f"content-keys/{path.name}: 32 bytes in base64 are needed")
+        current = sha256(b"sigmaguard content key" + key).hexdigest()[: 2 * KEY_ID_BYTES]
+        keys[current] = key
+    return ContentCipher(keys, current)
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Writes a file that appears whole or not at all; the first of several processes wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return  # another process was first; its key is the key
+    finally:
+        draft.unlink()
+
+
+def _public_id(key: Ed25519PublicKey) -> str:
+    return sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def _bound(tenant: str, exchange: str, part: str) -> bytes:
+    return "\n".join((tenant, exchange, part)).encode()
