@@ -65,14 +65,26 @@ def _policy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    audit = commands.add_parser("audit", help="verify or export the audit log", allow_abbrev=False)
-    what = audit.add_subparsers(dest="what", metavar="verify|export", required=True)
+    audit = commands.add_parser("audit", help="verify, export or erase from the audit log", allow_abbrev=False)
+    what = audit.add_subparsers(dest="what", metavar="verify|export|erase", required=True)
     verify = what.add_parser("verify", help="find any changed, missing or reordered record", allow_abbrev=False)
     export = what.add_parser("export", help="write every record", allow_abbrev=False)
-    for one in (verify, export):
+    erase = what.add_parser("erase", help="erase what leads to a person; the chain still verifies", allow_abbrev=False)
+    for one in (verify, export, erase):
         one.add_argument("--data", default="sigmaguard-data", metavar="DIR", help=DOCUMENTED["data"])
         one.add_argument("--database-url", default="", metavar="URL", help=DOCUMENTED["database_url"])
     export.add_argument("--format", choices=("jsonl", "cef", "ecs"), default="jsonl")
+    erase.add_argument("--tenant", default="default", help="whose records (default: default)")
+    erase.add_argument("--exchange", action="append", metavar="ID", help="this exchange, repeatable")
+    erase.add_argument("--key", default="", metavar="ID", help="exchanges of this virtual key")
+    erase.add_argument("--agent", default="", metavar="NAME", help="exchanges of this agent")
+    erase.add_argument("--remote", default="", metavar="ADDRESS", help="exchanges from this address")
+    erase.add_argument("--digest", default="", metavar="HEX", help="exchanges with a finding of this keyed digest")
+    erase.add_argument("--older-than-days", type=float, default=0.0, metavar="N", help="exchanges older than this")
+    erase.add_argument("--everything", action="store_true", help="every exchange of the tenant")
+    erase.add_argument("--content-only", action="store_true", help="erase kept content, leave the record's own facts")
+    erase.add_argument("--reason", required=True, help="why; kept in the audit log")
+    erase.set_defaults(run="sigmaguard_proxy.audit.cli:erase_command")
     verify.set_defaults(run="sigmaguard_proxy.audit.cli:verify_command")
     export.set_defaults(run="sigmaguard_proxy.audit.cli:export_command")
 

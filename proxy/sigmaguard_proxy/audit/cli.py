@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -20,23 +21,23 @@ from sigmaguard_proxy.audit.shipping import WAL_FOLDER, ShipLock, Shipping
 from sigmaguard_proxy.audit.source import Source
 from sigmaguard_proxy.audit.verify import Problem, Verifier
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database, sqlite_url
+from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
+from sigmaguard_proxy.store.location import is_there, locate
 from sigmaguard_proxy.store.migrate import migrate
 
 CATCH_UP_S = 5.0
 PROGRESS_EVERY_S = 2.0
 LISTED = 1_000  # problems written out; a table that was replaced as a whole needs no million lines
-DATABASE_FILE = "sigmaguard.sqlite"
 
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """0 all in order, 1 something was changed, is missing or out of order. Raises ConfigError."""
-    return _run(_verify(Path(arguments.data), arguments.database_url))
+    return _run(_verify(Path(arguments.data), _url(arguments)))
 
 
 def export_command(arguments: argparse.Namespace) -> int:
     """Writes every record to standard output. Raises ConfigError."""
-    return _run(_export(Path(arguments.data), arguments.database_url, arguments.format))
+    return _run(_export(Path(arguments.data), _url(arguments), arguments.format))
 
 
 def erase_command(arguments: argparse.Namespace) -> int:
@@ -53,7 +54,12 @@ def erase_command(arguments: argparse.Namespace) -> int:
     if selection == Selection(arguments.tenant) and not arguments.everything:
         raise ConfigError("nothing is selected: give --exchange, --key, --agent, --remote, --digest or --everything")
     what = Part.CONTENT if arguments.content_only else Part.PERSONAL
-    return _run(_erase(Path(arguments.data), arguments.database_url, selection, what, arguments.reason))
+    return _run(_erase(Path(arguments.data), _url(arguments), selection, what, arguments.reason))
+
+
+def _url(arguments: argparse.Namespace) -> str:
+    """The database as told here, or as the server was told through its environment."""
+    return str(arguments.database_url or os.environ.get("SIGMAGUARD_DATABASE_URL", ""))
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
@@ -69,9 +75,9 @@ async def open_log(data: Path, url: str) -> AsyncIterator[tuple[Database, Path]]
     folder = data / "audit"
     if not folder.is_dir():
         raise ConfigError(f"--data {data}: there is no audit log; give the folder the server was started with")
-    if not url and not (data / DATABASE_FILE).is_file() and not (folder / WAL_FOLDER).is_dir():
+    if not is_there(data, url) and not (folder / WAL_FOLDER).is_dir():
         raise ConfigError(f"--data {data}: there is no database; give --database-url where it is PostgreSQL")
-    database = open_database(url or sqlite_url(str(data / DATABASE_FILE)))
+    database = open_database(locate(data, url))
     try:
         await _bring(folder, database)
         yield database, folder
