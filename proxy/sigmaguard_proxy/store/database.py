@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -55,18 +56,25 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        connection = await self._connect()
         try:
-            async with self.engine.connect() as connection:
-                await connection.execution_options(**{_WRITES: writes})
-                async with connection.begin():
-                    yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            await connection.execution_options(**{_WRITES: writes})
+            async with connection.begin():
+                yield connection
+        except (OperationalError, InterfaceError) as error:
             raise DatabaseDownError(_reason(error)) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseDownError(_reason(error)) from error
             raise
-        except (ConnectionError, TimeoutError) as error:  # asyncpg's own, before there is a connection
+        finally:
+            await connection.close()
+
+    async def _connect(self) -> AsyncConnection:
+        try:
+            return await self.engine.connect()
+        # asyncpg's own errors come unwrapped while there is no connection yet
+        except (DBAPIError, PoolTimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDownError(_reason(error)) from error
 
     async def close(self) -> None:
