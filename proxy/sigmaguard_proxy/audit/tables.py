@@ -46,7 +46,8 @@ records = Table(
     Column("previous", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
 )
-_notable = text("intended <> 'allow' OR status >= 400")
+# conditions of partial indexes: a query must say them word for word, without parameters, to be served by one
+NOTABLE = text("intended <> 'allow' OR status >= 400")
 Index("ix_audit_records_id", records.c.id, unique=True)
 Index("ix_audit_records_tenant_at", records.c.tenant, records.c.at_us)
 Index("ix_audit_records_tenant_agent_at", records.c.tenant, records.c.agent, records.c.at_us)
@@ -56,17 +57,17 @@ Index(
     records.c.tenant,
     records.c.at_us,
     records.c.rule,
-    sqlite_where=_notable,
-    postgresql_where=_notable,
+    sqlite_where=NOTABLE,
+    postgresql_where=NOTABLE,
 )
-_acts = text("kind = 'act'")
+ACTS = text("kind = 'act'")
 Index(
     "ix_audit_records_acts",
     records.c.tenant,
     records.c.at_us,
     records.c.act,
-    sqlite_where=_acts,
-    postgresql_where=_acts,
+    sqlite_where=ACTS,
+    postgresql_where=ACTS,
 )
 
 contents = Table(
