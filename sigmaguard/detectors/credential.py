@@ -1,7 +1,7 @@
 """One leak rule compiled: where to try it, what it matches, whether the value can be real. Knows no other rule."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import regex
 
@@ -16,6 +16,7 @@ Span = tuple[int, int]
 Match = tuple[int, int, int, int]  # the whole match, then its value, half-open
 Judge = Callable[[str], bool]
 
+_UNNAMED = re.compile(r"\(\?P<value>")
 _NEVER = "\U0010ffff"  # a noncharacter: a pattern followed by it can only ever match in part
 LOOKAHEAD = 8  # code points past a match that its closing look-ahead may read
 
@@ -104,6 +105,25 @@ class Credential:
         return found is not None and found.partial
 
     def grows_from(self, text: str, at: int) -> int:
-        """The first place from `at` on where a match could still come about; len(text) where none could."""
-        found = self._partial.search(text, at, partial=True)
-        return found.start() if found is not None and found.partial else len(text)
+        """The first place from `at` on where a match could still come about or grow; len(text) where none could."""
+        return _grows_from(self._partial, text, at)
+
+
+class Growing:
+    """Several rules' patterns asked at once whether a match could still come about."""
+
+    __slots__ = ("_partial", "reach")
+
+    def __init__(self, credentials: Sequence[Credential]) -> None:
+        self.reach = max((one.reach for one in credentials), default=0)
+        patterns = "|".join(f"(?:{_UNNAMED.sub('(', one.rule.pattern)})" for one in credentials)
+        self._partial = regex.compile(f"(?:{patterns}){_NEVER}") if patterns else None
+
+    def grows_from(self, text: str, at: int) -> int:
+        """The first place from `at` on where a match could still come about or grow; len(text) where none could."""
+        return _grows_from(self._partial, text, at) if self._partial else len(text)
+
+
+def _grows_from(partial: "regex.Pattern[str]", text: str, at: int) -> int:
+    found = partial.search(text, at, partial=True)
+    return found.start() if found is not None and found.partial else len(text)

@@ -10,8 +10,8 @@ from hashlib import sha256
 import msgspec
 
 from sigmaguard.detector import Cost, Passage
-from sigmaguard.detectors.credential import LOOKAHEAD, Credential, Match
-from sigmaguard.detectors.keywords import Keywords, lower
+from sigmaguard.detectors.credential import LOOKAHEAD, Credential, Growing, Match
+from sigmaguard.detectors.keywords import Keywords
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding
 from sigmaguard.policy.pack import Rule
@@ -36,9 +36,12 @@ class LeaksDetector:
         for credential in self.credentials:
             for word in credential.keywords:
                 words.setdefault(word, []).append(credential)
-        self._keywords = Keywords({word: tuple(found) for word, found in words.items()})
+        bounded = {word for word, found in words.items() if all(one.leads and one.bounded for one in found)}
+        self._keywords = Keywords({word: tuple(found) for word, found in words.items()}, bounded)
         self._unkeyed = tuple(one for one in self.credentials if not one.keywords)
-        self._inner = tuple(one for one in self.credentials if not one.leads)
+        inner = [one for one in self.credentials if not one.leads]
+        self._spanning = tuple(one for one in inner if one.shape.spans_spaces)
+        self._solid = Growing([one for one in inner if not one.shape.spans_spaces])
         self._reach = max((one.reach for one in self.credentials), default=0)
 
     def detect(self, passages: Sequence[Passage]) -> list[list[Finding]]:
@@ -71,14 +74,12 @@ class LeaksDetector:
         found: list[Found] = []
         ends: dict[str, int] = {}  # where the last match of a rule that leads ended
         windows: dict[Credential, list[tuple[int, int]]] = {}
-        for at, credentials in self._keywords.find(lower(text)):
-            inside = at > 0 and text[at - 1].isascii() and text[at - 1].isalnum()
+        for at, credentials in self._keywords.find(text):
             for credential in credentials:
                 if not credential.leads:
-                    windows.setdefault(credential, []).append(
-                        (at - credential.reach, at + credential.reach + LOOKAHEAD)
-                    )
-                elif not (inside and credential.bounded) and at >= ends.get(credential.rule.id, 0):
+                    window = (at - credential.reach, at + credential.reach + LOOKAHEAD)
+                    windows.setdefault(credential, []).append(window)
+                elif at >= ends.get(credential.rule.id, 0):
                     match = credential.match(text, at)
                     if match:
                         ends[credential.rule.id] = match[1]
@@ -101,27 +102,18 @@ class LeaksDetector:
 
     def _open_from(self, text: str) -> int:
         size = len(text)
-        limit = size
         tail_at = max(0, size - self._reach)
-        tail = lower(text[tail_at:])
-        for at, credentials in self._keywords.find(tail):
+        limit = tail_at + self._keywords.unfinished(text[tail_at:])
+        for at, credentials in self._keywords.find(text[tail_at:]):
             at += tail_at
             if at < limit and any(
                 one.leads and size - at <= one.reach and one.may_grow(text, at) for one in credentials
             ):
                 limit = at
-        for at, groups in self._keywords.unfinished(tail):
-            at += tail_at
-            if at >= limit:
-                break
-            if any(one.leads and one.may_grow(text, at) for group in groups for one in group):
-                limit = at
-        for credential in self._inner:
-            start = max(0, size - credential.reach)
-            if not credential.shape.spans_spaces:
-                start = max(start, _run_start(text))
-            limit = min(limit, credential.grows_from(text, start))
-        return limit
+        for credential in self._spanning:
+            limit = min(limit, credential.grows_from(text, max(0, size - credential.reach)))
+        run = max(size - self._solid.reach, _run_start(text))
+        return min(limit, self._solid.grows_from(text, run)) if run < limit else limit
 
 
 def _run_start(text: str) -> int:
