@@ -151,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--per-generator", type=int, default=0)
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")
     options = parser.parse_args(arguments)
+    if not options.sample and not (corpora.folder() / "train").is_dir():
+        parser.error(f"no corpora in {corpora.folder()}: set SIGMAGUARD_CORPORA, or pass --sample to do without")
     run = Run(plan_from(options), options.out)
     for step in STEPS if options.step == "all" else (options.step,):
         print(f"== {step}", flush=True)
