@@ -53,7 +53,8 @@ class Identity(msgspec.Struct, frozen=True):
     `mode` is what is in force after the master toggle and per-agent settings. `upstream_key`
     replaces the caller's own credential when a virtual key stood in for it. `models`, `endpoints`
     and `tools` (patterns such as `git/*` or `egress/weather`) restrict (empty:
-    everything). `limits` is opaque to the stages: the limiter's own.
+    everything). `limits` is opaque to the stages: the limiter's own. `trial` is the number of a staged
+    version and the version itself, which looks on and changes nothing.
     """
 
     subject: Subject
@@ -61,9 +62,11 @@ class Identity(msgspec.Struct, frozen=True):
     mode: Mode
     upstream_key: Secret | None = None
     models: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
     tools: frozenset[str] = frozenset()
     limits: object = None
     keep_content: bool = False
+    trial: tuple[int, Policy] | None = None
 
 
 class Directory(Protocol):

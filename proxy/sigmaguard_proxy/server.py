@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -31,11 +32,15 @@ class Proxy:
         self.relay = Relay(services, self.record)
         self.draining = False
         self.active = 0
+        self.mounts: Mapping[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, whatever happens answered in the caller's protocol and recorded exactly once."""
         if request.path in ("/healthz", "/readyz"):
             return self._probe(request.path)
+        mount = self.mounts.get(request.path[1:].partition("/")[0])
+        if mount is not None:
+            return await self._mounted(mount, request)
         exchange = Exchange(request)
         if self.services.tracer is not None:
             exchange.trace = self.services.tracer.begin(request.headers)
@@ -56,6 +61,18 @@ class Proxy:
         finally:
             self.active -= 1
             self._record_last(exchange)
+
+    async def _mounted(
+        self, mount: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], request: web.BaseRequest
+    ) -> web.StreamResponse:
+        """Tool traffic has stages of its own; it counts as under way all the same."""
+        if self.draining:
+            return web.json_response({"error": {"code": "draining", "message": "shutting down"}}, status=503)
+        self.active += 1
+        try:
+            return await mount(request)
+        finally:
+            self.active -= 1
 
     async def _stages(self, exchange: Exchange) -> web.StreamResponse:
         self._accept(exchange)
@@ -259,11 +276,15 @@ class Proxy:
             headers["traceparent"] = exchange.trace.header()
         key = exchange.who.upstream_key
         if key is not None:
-            if "x-api-key" in headers or target.name == "anthropic":
-                headers.pop("Authorization", None)
-                headers["x-api-key"] = key.reveal()
-            else:
-                headers["Authorization"] = f"Bearer {key.reveal()}"
+            by_header = "x-api-key" in headers or target.name == "anthropic"
+            # the virtual key never leaves; a provider that has no key here gets none
+            headers.pop("x-api-key", None)
+            headers.pop("Authorization", None)
+            if key.reveal():
+                if by_header:
+                    headers["x-api-key"] = key.reveal()
+                else:
+                    headers["Authorization"] = f"Bearer {key.reveal()}"
         if isinstance(body, aiohttp.StreamReader) and request.content_length is not None:
             headers["Content-Length"] = str(request.content_length)
         exchange.forwarded = time.perf_counter()
