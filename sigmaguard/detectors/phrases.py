@@ -1,0 +1,198 @@
+"""Finds sentences that give a model orders it must not take. Knows rule files, not what is done about a finding.
+
+A rule is a keyword with which the sentence begins and a pattern that matches from there. An Aho-Corasick
+automaton finds the keywords of all rules in one pass; only there is a pattern tried, over a bounded span, so
+the work is linear in the text. In a pattern a space stands for any gap between two words (` ?` for one that
+may be missing), `{any}` for up to three words that do not matter, and a letter with a mark also matches what
+people write for it (`ü`, `ue`, `u`).
+What it cannot do: understand. An order in words that no rule has is the classifier's to find.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from sigmaguard.detector import Cost, Passage
+from sigmaguard.detectors.keywords import Keywords, lower
+from sigmaguard.errors import ConfigError
+from sigmaguard.model import Finding, Origin
+from sigmaguard.policy.pack import Rule
+from sigmaguard.reading import Reading
+
+LONGEST = 240  # code points a phrase may span, what tells a mention included; joined texts reach 256 to either side
+_LONGEST_KEYWORD = 40
+BEFORE = 160  # code points before a phrase in which a cue tells that it is only mentioned
+MOST = 200  # findings a passage: a text that repeats one phrase a million times is found guilty without counting
+MENTIONED = 0.6  # a phrase in quotation marks that the sentence talks about
+DESCRIBED = 0.7  # a phrase that stands in a sentence about such attacks
+HIDDEN = 0.9  # the least score of a phrase that someone took the trouble to encode
+TAGS = ("OWASP:LLM01:2025", "ATLAS:AML.T0051")
+
+_HIDING = frozenset({"base64", "base32", "hex", "binary", "rot13", "leet", "reversed", "spaced"})
+_MARKED_LETTERS = {"ä": "(?:ä|ae?)", "ö": "(?:ö|oe?)", "ü": "(?:ü|ue?)", "ß": "(?:ß|ss)"} | {
+    marked: f"[{marked}{plain}]" for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)
+}
+_SPELLINGS = {
+    "ä": ("ä", "ae", "a"),
+    "ö": ("ö", "oe", "o"),
+    "ü": ("ü", "ue", "u"),
+    "ß": ("ß", "ss"),
+    "'": ("'", "’", ""),
+} | {marked: (marked, plain) for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)}
+_GAP = r"[\W_]{1,6}"
+_ANY = rf"(?:[\w'’-]{{1,24}}+{_GAP}){{0,3}}"
+
+_APOSTROPHE = "['’´`]?"
+_CLASS = re.compile(r"(?<!\\)(\[[^\]]*\])")
+
+_OPENING = re.compile(r"""(?:^|[\s(:\[,;=-])["'„“”«»‚‘`]{1,3}[^"„“”«»`\n]{0,40}\Z""")
+_CLOSING = re.compile(r"""[^"“”«»`\n]{0,160}?["'“”«»‘’`](?!\w)""")
+_CUE = re.compile(
+    r"\b(?:mean(?:s|ing)?|phrases?|sentences?|wording|example|e\.g|such as|like|detect\w*|explain\w*|translate|defin\w+"
+    r"|quot\w+|article|attack\w*|injection\w*|payloads?|why|study|paper|bedeute[nt]?|heisst|heißt|satz|sätze|beispiel\w*"
+    r"|z\. ?b|wie etwa|erkenn\w+|erklär\w+|übersetz\w+|angriff\w*|warum|zitat\w*|artikel|sogenannte\w*)\b"
+)
+_DESCRIBING = re.compile(
+    r"(?:prompt[- ]?injections?|jailbreak\w*|injection attacks?|angreifer\w*|attackers?)\b[^.!?\n]{0,60}"
+    r"\b(?:like|such as|e\.g|for example|say\w*|writ\w+|contain\w*|embed\w*|hid\w+|wie|etwa|z\. ?b|beispielsweise"
+    r"|schreib\w+|enth\w+|consist\w*|instruct\w*|try|tries|versuch\w+)\b[^.!?\n]{0,60}\Z"
+)
+
+V = TypeVar("V")
+
+
+class Phrase:
+    """One rule, ready to match."""
+
+    __slots__ = ("id", "limit", "origins", "pattern", "score", "squeezed", "tags")
+
+    def __init__(self, rule: Rule) -> None:
+        self.id = rule.id
+        self.score = rule.score
+        self.origins = frozenset(rule.origins or Origin)
+        self.tags = rule.tags or TAGS
+        self.limit = min(rule.max_chars, LONGEST)
+        self.pattern = _compiled(rule, _GAP, _ANY)
+        # letters put together again may have lost the gaps between words
+        self.squeezed = _compiled(rule, r"[\W_]{0,6}", "")
+
+
+def _compiled(rule: Rule, gap: str, any_words: str) -> re.Pattern[str]:
+    words = "|".join(re.escape(word).replace("\\ ", " ") for word in rule.keywords)
+    pieces = _CLASS.split(rule.pattern or rf"(?:{words})\b")
+    source = "".join(piece if at % 2 else _loosened(piece, gap, any_words) for at, piece in enumerate(pieces))
+    try:
+        return re.compile(source)
+    except re.error as error:
+        raise ConfigError(f"rule `{rule.id}`: pattern is no regular expression: {error}") from error
+
+
+def _loosened(piece: str, gap: str, any_words: str) -> str:
+    """A piece of a pattern outside character classes, with its shorthands written out."""
+    piece = "".join(_MARKED_LETTERS.get(char, char) for char in piece)
+    optional = gap.replace("{1,", "{0,")
+    piece = piece.replace("{any} ", "\0").replace(" ?", optional).replace(" ", gap)
+    return piece.replace("'", _APOSTROPHE).replace("\0", any_words)
+
+
+def _spellings(word: str) -> Iterable[str]:
+    spelled = [""]
+    for char in word:
+        spelled = [start + way for start in spelled for way in _SPELLINGS.get(char, (char,))]
+    return spelled
+
+
+class Phrases:
+    """The detector over a set of phrases."""
+
+    name = "phrases"
+    version = "1"
+    cost = Cost.INLINE
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        starts: dict[str, list[Phrase]] = {}
+        for rule in rules:
+            if not rule.keywords:
+                raise ConfigError(f"rule `{rule.id}`: give the `keywords` that a match begins with")
+            phrase = Phrase(rule)
+            for keyword in rule.keywords:
+                for word in _spellings(keyword.lower()):
+                    starts.setdefault(word, []).append(phrase)
+        self._keywords: Keywords[tuple[Phrase, ...]] = Keywords(_tuples(starts))
+
+    def detect(self, passages: Sequence[Passage]) -> list[list[Finding]]:
+        """Findings for each passage, in order."""
+        return [self._look(passage) for passage in passages]
+
+    def _look(self, passage: Passage) -> list[Finding]:
+        found: dict[tuple[str, int, int], Finding] = {}
+        for reading in passage.readings:
+            kinds = reading.kind.split("+")
+            squeezed = "spaced" in kinds
+            hidden = not _HIDING.isdisjoint(kinds)
+            lowered = lower(reading.text)
+            for at, phrases in self._keywords.find(lowered):
+                if at and not squeezed and lowered[at - 1].isalnum():
+                    continue
+                for phrase in phrases:
+                    if passage.segment.origin in phrase.origins:
+                        _match(phrase, lowered, at, reading, squeezed, hidden, found)
+                if len(found) >= MOST:
+                    return list(found.values())
+        return list(found.values())
+
+    def hold(self, text: str) -> int:
+        """Code point from which a phrase could begin or still grow."""
+        first = max(0, len(text) - LONGEST - _LONGEST_KEYWORD)
+        tail = lower(text[first:])
+        size = len(tail)
+        limit = self._keywords.unfinished(tail)
+        for at, phrases in self._keywords.find(tail):
+            if at < limit and any(at + phrase.limit > size for phrase in phrases):
+                limit = at
+        return first + limit
+
+
+def _match(
+    phrase: Phrase,
+    lowered: str,
+    at: int,
+    reading: Reading,
+    squeezed: bool,
+    hidden: bool,
+    found: dict[tuple[str, int, int], Finding],
+) -> None:
+    reach = at + phrase.limit
+    match = phrase.pattern.match(lowered, at, reach)
+    if match is None:
+        match = phrase.squeezed.match(lowered, at, reach) if squeezed else None
+        if match is None:
+            return
+    start, end = reading.source(at, match.end())
+    key = (phrase.id, start, end)
+    if key in found:
+        return
+    score = phrase.score * _mention(lowered, at, match.end(), reach)
+    if hidden:
+        score = max(score, HIDDEN)
+    found[key] = Finding(phrase.id, "phrases", start, end, round(score, 3), view=reading.kind, tags=phrase.tags)
+
+
+def _mention(lowered: str, start: int, end: int, reach: int) -> float:
+    """By how much a phrase weighs less because the text only speaks about it."""
+    before = lowered[max(0, start - BEFORE) : start]
+    after = lowered[end:reach]
+    if _OPENING.search(before) and _CLOSING.match(after) and (_CUE.search(before) or _CUE.search(after)):
+        return MENTIONED
+    return DESCRIBED if _DESCRIBING.search(before) else 1.0
+
+
+def _tuples(lists: Mapping[str, Sequence[V]]) -> dict[str, tuple[V, ...]]:
+    return {key: tuple(dict.fromkeys(values)) for key, values in lists.items()}
+
+
+def build(options: dict[str, object], rules: Sequence[Rule]) -> Phrases:
+    """The detector over these rules; it has no options. Raises ConfigError."""
+    if options:
+        raise ConfigError(f"options.{next(iter(options))}: `phrases` has no options; write rules")
+    return Phrases(rules)
