@@ -1,0 +1,113 @@
+"""A provider's answer as it arrives: head at once, body in the pieces that come. Knows no content."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from multidict import CIMultiDict
+
+from sigmaguard_proxy.outbound.errors import OutboundError
+
+HIGH_BYTES = 1_048_576  # unread body at which the provider is told to wait
+
+
+class Answer:
+    """One answer. `chunks` may be read once; `close` gives up the rest and the connection with it.
+
+    `content_length` is None where the length is not known before the end. `raw` are the headers as
+    they came, name and value.
+    """
+
+    __slots__ = (
+        "_complete",
+        "_error",
+        "_pause",
+        "_paused",
+        "_pieces",
+        "_release",
+        "_size",
+        "_waiter",
+        "content_length",
+        "headers",
+        "reason",
+        "status",
+    )
+
+    def __init__(self, pause: Callable[[bool], None], release: Callable[[bool], None]) -> None:
+        self.status = 0
+        self.reason = ""
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.content_length: int | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._complete = False
+        self._error: OutboundError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._pause = pause
+        self._paused = False
+        self._release = release
+
+    @property
+    def content_type(self) -> str:
+        """The media type alone, lower case; `application/octet-stream` where none is named (RFC 9110 8.3)."""
+        return self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything has arrived."""
+        return self._complete
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body has arrived."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > HIGH_BYTES and not self._paused:
+            self._paused = True
+            self._pause(True)
+        self._wake()
+
+    def end(self, error: OutboundError | None = None) -> None:
+        """The body is complete, or broke off."""
+        if self._complete or self._error is not None:
+            return
+        if error is None:
+            self._complete = True
+        else:
+            self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises OutboundError where it breaks off."""
+        while True:
+            pieces = self._pieces
+            if pieces:
+                self._pieces = []
+                self._size = 0
+                if self._paused:
+                    self._paused = False
+                    self._pause(False)
+                yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            elif self._complete:
+                return
+            elif self._error is not None:
+                raise self._error
+            else:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+
+    def close(self) -> None:
+        """Gives the connection back where everything has arrived; closes it where not."""
+        self._release(self._complete)
+        self.end(OutboundError("the answer was given up"))
+
+    async def __aenter__(self) -> "Answer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
