@@ -18,6 +18,7 @@ from sigmaguard_proxy.server import Proxy
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.settings import Settings
 from sigmaguard_proxy.tasks import Tasks
+from sigmaguard_proxy.tooling.plane import ToolPlane
 from sigmaguard_proxy.upstreams import Upstreams, open_session
 
 SWITCH_INTERVAL_S = 0.001  # a detector thread that holds the interpreter hands it back to the loop after this
@@ -55,6 +56,7 @@ class DataPlane:
         self._runner: web.ServerRunner | None = None
         self.services: Services
         self.proxy: Proxy
+        self.tools: ToolPlane
         self.port = 0
 
     async def start(self, listener: socket.socket | None = None) -> None:
@@ -81,6 +83,8 @@ class DataPlane:
             tracer=self._tracer,
         )
         self.proxy = Proxy(self.services)
+        self.tools = ToolPlane(settings, self.services, self.proxy.record)
+        self.proxy.mounts = self.tools.mounts
         # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide
         # the bytes that must be forwarded as they came; cancellation tells us that a caller hung up
         server = web.Server(
@@ -107,6 +111,7 @@ class DataPlane:
         self.proxy.draining = True
         if self._runner is not None:
             await self._runner.cleanup()
+        await self.tools.close()
         await self.services.tasks.drain(1.0)
         await self.services.session.close()
         self.services.inspecting.pool.close()

@@ -18,6 +18,7 @@ RATE = "tool.rate"
 CHANGED = "tool.definition_changed"
 SHADOWED = "tool.shadowed_name"
 CROSS_REFERENCE = "tool.cross_reference"
+GRANTED = "tool.approval_granted"
 TAGS = ("OWASP:LLM06", "ATLAS:AML.T0053")  # excessive agency; LLM plugin compromise
 
 _ACTIONS: Mapping[Consequence, Action] = {

@@ -31,9 +31,9 @@ class TaintMemory:
         """Remembers an identifier (a response id, a session) of a tainted conversation."""
         self._add(_key(scope, "name", name.encode("utf-8", "surrogatepass")))
 
-    def mark_call(self, scope: str, call: ToolCall) -> None:
-        """Remembers a call that a tainted conversation's model asked for."""
-        self._add(_key(scope, "call", call_digest(call)))
+    def mark_call(self, scope: str, call: ToolCall, *, tainted: bool = True) -> None:
+        """Remembers a call that a model asked for, and whether its conversation was tainted."""
+        self._add(_key(scope, "call" if tainted else "clean", call_digest(call)))
 
     def knows_text(self, scope: str, texts: Iterable[str]) -> bool:
         """Whether any of these texts belongs to a tainted conversation."""
@@ -50,6 +50,10 @@ class TaintMemory:
     def knows_call(self, scope: str, call: ToolCall) -> bool:
         """Whether a tainted conversation's model asked for this call."""
         return self._has(_key(scope, "call", call_digest(call)))
+
+    def knows_clean_call(self, scope: str, call: ToolCall) -> bool:
+        """Whether a conversation without taint asked for this call."""
+        return self._has(_key(scope, "clean", call_digest(call)))
 
     def _has(self, key: bytes) -> bool:
         if key in self._young:

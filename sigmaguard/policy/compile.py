@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sigmaguard.actions.compiled import Tools
+from sigmaguard.actions.compiled import GRANTED, Tools
 from sigmaguard.detectors import catalog
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Action, Direction, Timing
@@ -80,10 +80,12 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
 
 def _tool_actions(pack: Pack, tools: Tools) -> dict[str, tuple[Action | None, Action | None]]:
     """What the `tools:` section itself asks for, unless `rules:` says something of the family."""
+    # what a person has granted is only reported, whatever the family is set to
+    actions: dict[str, tuple[Action | None, Action | None]] = {GRANTED: (Action.FLAG, Action.FLAG)}
     family = pack.rules.get("tool.*")
-    if family is not None and family.action is not None:
-        return {}
-    return {name: (action, action) for name, action in tools.actions.items()}
+    if family is None or family.action is None:
+        actions |= {name: (action, action) for name, action in tools.actions.items()}
+    return actions
 
 
 def _rules_by_detector(files: Sequence[RuleFile]) -> dict[str, tuple[Rule, ...]]:
@@ -123,6 +125,7 @@ def _activate(name: str, config: DetectorConfig, pack: Pack, rules: Sequence[Rul
         timing=config.timing,
         origins=frozenset(config.origins) or catalog.origins(name),
         on_fault=config.on_fault or pack.on_fault,
+        families=catalog.families(name, rules),
     )
 
 

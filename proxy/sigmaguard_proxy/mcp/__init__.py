@@ -1,0 +1,1 @@
+"""The MCP gateway: tool servers behind the firewall."""

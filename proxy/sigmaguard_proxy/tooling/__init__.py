@@ -1,0 +1,1 @@
+"""What MCP, egress and LLM traffic share about tools: taint, rates, approvals."""

@@ -1,0 +1,35 @@
+"""Builds what serves tools in one worker: the MCP gateway and the egress, with what they share."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from sigmaguard_proxy.exchange import Exchange
+from sigmaguard_proxy.mcp.gateway import Gateway
+from sigmaguard_proxy.mcp.settings import parse_mcp
+from sigmaguard_proxy.services import Services
+from sigmaguard_proxy.settings import Settings
+from sigmaguard_proxy.tooling.tooling import Tooling
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class ToolPlane:
+    """The tool side of a worker. `mounts` maps a path's first part to its handler."""
+
+    def __init__(self, settings: Settings, services: Services, record: Callable[[Exchange], None]) -> None:
+        """Raises ConfigError where `mcp` or `egress` are not what they should be."""
+        self.tooling = Tooling()
+        mounts: dict[str, Handler] = {}
+        self.gateway: Gateway | None = None
+        if settings.mcp:
+            pins = Path(settings.data) / "mcp-pins.json"
+            self.gateway = Gateway(services, parse_mcp(settings.mcp), self.tooling, record, pins)
+            mounts["mcp"] = self.gateway.handle
+        self.mounts: Mapping[str, Handler] = mounts
+
+    async def close(self) -> None:
+        """Ends every tool server that was started."""
+        if self.gateway is not None:
+            await self.gateway.close()

@@ -1,0 +1,122 @@
+"""Judges one call of a tool, wherever it is made: rules, taint, rates, approvals. Knows no protocol."""
+
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from sigmaguard.actions.call import ToolCall
+from sigmaguard.actions.compiled import RATE, finding
+from sigmaguard.actions.rates import CallRates
+from sigmaguard.actions.taint import TaintMemory
+from sigmaguard.decide import STRENGTH
+from sigmaguard.model import Action, Direction, Finding, Mode, Segment, Subject
+from sigmaguard.policy.compiled import Policy
+from sigmaguard_proxy.exchange import Exchange
+from sigmaguard_proxy.ports import Identity
+from sigmaguard_proxy.tooling.approvals import Approvals, State, pending_call
+
+STATELESS_S = 1_800  # without a session a conversation is what one caller does within this time (and the next)
+
+
+class Tooling:
+    """What every call of one worker shares."""
+
+    def __init__(self, approvals: Approvals | None = None) -> None:
+        self.taint = TaintMemory()
+        self.rates = CallRates()
+        self.approvals = approvals or Approvals()
+
+    def judge(self, exchange: Exchange, call: ToolCall, *, tainted: bool, counted: bool = True) -> list[Finding]:
+        """The findings of rules, taint and rates for a call; `counted` calls use up their rates."""
+        tools = exchange.policy.tools
+        if not tools.judges_calls:
+            return []
+        subject = exchange.who.subject
+        findings = tools.judge(call, subject, tainted=tainted)
+        if counted and tools.rates and not self.rates.admit(tools.rates, scope(subject), call, time.monotonic()):
+            findings.append(finding(RATE, call.path))
+        return findings
+
+    async def approved(self, exchange: Exchange, call: ToolCall, findings: Sequence[Finding]) -> list[Finding]:
+        """The findings left once a person has been asked about those that a person may lift.
+
+        Nobody is asked where something else blocks the call anyway, nor outside enforce.
+        """
+        policy = exchange.policy
+        lifted = [one for one in findings if one.rule in policy.tools.approvals]
+        if not lifted or exchange.mode is not Mode.ENFORCE or _blocked(policy, findings, lifted):
+            return list(findings)
+        timeout_s = policy.tools.config.approval_s
+        pending = pending_call(
+            exchange.id,
+            exchange.who.subject,
+            call.server,
+            call.tool,
+            lifted[0].rule,
+            arguments=call.args,
+            timeout_s=timeout_s,
+        )
+        since = time.perf_counter()
+        state = await self.approvals.ask(pending, timeout_s)
+        exchange.upstream_s += time.perf_counter() - since  # a person's time is not ours
+        if state is not State.GRANTED:
+            return [*findings, finding(f"tool.approval_{state.value}", call.path, 0.0)]
+        rest = [one for one in findings if one not in lifted]
+        return [*rest, finding("tool.approval_granted", call.path, 0.0)]
+
+
+def _blocked(policy: Policy, findings: Sequence[Finding], lifted: Sequence[Finding]) -> bool:
+    return any(
+        policy.action(one.rule, one.detector, Direction.OUTPUT) is Action.BLOCK for one in findings if one not in lifted
+    )
+
+
+def scope(subject: Subject) -> str:
+    """Whose conversations and rates are one: the tenant's agent or key."""
+    return f"{subject.tenant}/{subject.agent}/{subject.key}"
+
+
+def stateless_names(remote: str, client: str) -> tuple[str, str]:
+    """The names a caller without a session goes by now: that of this half hour and that of the last."""
+    now = int(time.time()) // STATELESS_S
+    return f"stateless/{remote}/{client}/{now}", f"stateless/{remote}/{client}/{now - 1}"
+
+
+def may_call(identity: Identity, call: ToolCall) -> bool:
+    """Whether the caller's key allows this tool."""
+    return not identity.tools or any(
+        fnmatchcase(name.casefold(), pattern.casefold()) for name in call.names for pattern in identity.tools
+    )
+
+
+def spread_masks(policy: Policy, findings: Sequence[Finding], segments: Sequence[Segment]) -> list[Finding]:
+    """Findings about a call as a whole that ask for masking, as one finding over each argument text."""
+    whole = [
+        one
+        for one in findings
+        if one.detector == "tools" and policy.action(one.rule, one.detector, Direction.OUTPUT) is Action.MASK
+    ]
+    if not whole:
+        return list(findings)
+    spread = [
+        Finding(
+            one.rule,
+            one.detector,
+            0,
+            len(segment.text),
+            one.score,
+            segment.path,
+            entity="WITHHELD",
+            tags=one.tags,
+        )
+        for one in whole
+        for segment in segments
+        if "#key" not in segment.path and not segment.path.endswith("/name")
+    ]
+    return [one for one in findings if one not in whole] + spread
+
+
+def strongest(policy: Policy, findings: Sequence[Finding], direction: Direction) -> Action:
+    """The strongest action that findings ask for."""
+    actions = [policy.action(one.rule, one.detector, direction) for one in findings]
+    return max(actions, key=lambda one: STRENGTH[one], default=Action.ALLOW)
