@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sigmaguard.pii.context import ContextWords, is_named
+from sigmaguard.pii.context import REACH, ContextWords, is_named
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.technical import is_technical, is_version
-from sigmaguard.pii.windows import Window, windows
+from sigmaguard.pii.windows import Window, near, windows
 
 LEAST = 0.3  # below this a finding is not worth telling
 
@@ -56,6 +56,8 @@ class PiiAnalyzer:
         if kind.digits == 0:
             parts = (Window(0, len(text), 0),)
         spans = self._spans[rank].spans
+        if kind.alone < LEAST:
+            parts = near(text, parts, named or (), REACH + kind.chars)
         for part in parts:
             if part.digits < kind.digits:
                 continue

@@ -18,8 +18,8 @@ class TaxId(DeTaxIdRecognizer):
     """Steuer-Identifikationsnummer: `86095742719` and, as on letters of the tax office, `86 095 742 719`."""
 
     PATTERNS = [
-        Pattern("grouped", r"(?<![\w.,/-])[1-9]\d \d{3} \d{3} \d{3}(?![\w-]|[.,/]\d)", 0.6),
-        Pattern("plain", r"(?<![\w.,/-])[1-9]\d{10}(?![\w-]|[.,/]\d)", 0.5),
+        Pattern("grouped", r"[1-9](?<![\w.,/-]\d)\d \d{3} \d{3} \d{3}(?![\w-]|[.,/]\d)", 0.6),
+        Pattern("plain", r"[1-9](?<![\w.,/-]\d)\d{10}(?![\w-]|[.,/]\d)", 0.5),
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:
@@ -33,7 +33,7 @@ class SocialSecurity(DeSocialSecurityRecognizer):
     """Rentenversicherungsnummer: `15070649C103` and `15 070649 C 103`."""
 
     PATTERNS = [
-        Pattern("grouped", r"(?<![\w-])\d{2} ?\d{6} ?[A-Za-z] ?\d{3}(?![\w-])", 0.5),
+        Pattern("grouped", r"\d(?<![\w-]\d)\d ?\d{6} ?[A-Za-z] ?\d{3}(?![\w-])", 0.5),
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:
@@ -44,7 +44,7 @@ class SocialSecurity(DeSocialSecurityRecognizer):
 class HealthInsurance(DeHealthInsuranceRecognizer):
     """Krankenversichertennummer: `A000500015` and `A 000 500 015`."""
 
-    PATTERNS = [Pattern("grouped", r"(?<![\w-])[A-Z] ?\d{3} ?\d{3} ?\d{3}(?![\w-]|[.,]\d)", 0.3)]
+    PATTERNS = [Pattern("grouped", r"[A-Z](?<![\w-][A-Z]) ?\d{3} ?\d{3} ?\d{3}(?![\w-]|[.,]\d)", 0.3)]
 
     def validate_result(self, pattern_text: str) -> bool | None:
         """The checksum, gaps aside; the pattern keeps its score, since one in ten passes by chance."""
@@ -54,7 +54,7 @@ class HealthInsurance(DeHealthInsuranceRecognizer):
 class VatId(DeVatIdRecognizer):
     """Umsatzsteuer-Identifikationsnummer: `DE136695976` and `DE 136 695 976`, whose checksum holds."""
 
-    PATTERNS = [Pattern("grouped", r"(?<![\w-])DE ?\d{3}[ .]?\d{3}[ .]?\d{3}(?![\w-]|[.,]\d)", 0.5)]
+    PATTERNS = [Pattern("grouped", r"DE(?<![\w-]DE) ?\d{3}[ .]?\d{3}[ .]?\d{3}(?![\w-]|[.,]\d)", 0.5)]
 
     def __init__(self) -> None:
         super().__init__(strict_checksum=True)
@@ -90,9 +90,11 @@ class Plate(DeKfzRecognizer):
     """Kfz-Kennzeichen in capitals, of a district that exists: `M-AB 1234`, `HH AB 12E`."""
 
     PATTERNS = [
-        Pattern("hyphen and space", r"(?<![\w-])[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} ?[1-9]\d{0,3}[EH]?(?![\w-])", 0.45),
-        Pattern("spaces", r"(?<![\w-])[A-ZÄÖÜ]{1,3} [A-Z]{1,2} [1-9]\d{0,3}[EH]?(?![\w-])", 0.3),
-        Pattern("hyphens", r"(?<![\w-])[A-ZÄÖÜ]{1,3}-[A-Z]{1,2}-[1-9]\d{0,3}[EH]?(?![\w-])", 0.3),
+        Pattern(
+            "hyphen and space", r"[A-ZÄÖÜ](?<![\w-][A-ZÄÖÜ])[A-ZÄÖÜ]{0,2}-[A-Z]{1,2} ?[1-9]\d{0,3}[EH]?(?![\w-])", 0.45
+        ),
+        Pattern("spaces", r"[A-ZÄÖÜ](?<![\w-][A-ZÄÖÜ])[A-ZÄÖÜ]{0,2} [A-Z]{1,2} [1-9]\d{0,3}[EH]?(?![\w-])", 0.3),
+        Pattern("hyphens", r"[A-ZÄÖÜ](?<![\w-][A-ZÄÖÜ])[A-ZÄÖÜ]{0,2}-[A-Z]{1,2}-[1-9]\d{0,3}[EH]?(?![\w-])", 0.3),
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:

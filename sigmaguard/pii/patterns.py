@@ -6,7 +6,7 @@ plain spans. `regex` is used as Presidio uses it: the patterns are written for i
 IGNORECASE it is faster here than `re` (10 against 15 µs a KB).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import regex
 from presidio_analyzer import Pattern, PatternRecognizer
@@ -20,20 +20,23 @@ TIMEOUT_S = 1.0  # no pattern here backtracks that far; Presidio waits a minute
 class PatternSpans:
     """Runs one pattern recognizer's patterns over a part of a text.
 
-    With `exact_case` letters must have the case the pattern is written in. Presidio ignores case, and
-    so takes `uns am 12` for a number plate.
+    `only` names the patterns to run, where not all are. Letters must have the case the pattern is
+    written in: Presidio ignores case, and so takes `uns am 12` for a number plate.
     """
 
-    def __init__(self, recognizer: PatternRecognizer, *, exact_case: bool = True) -> None:
-        flags = FLAGS if exact_case else FLAGS | regex.IGNORECASE
+    def __init__(self, recognizer: PatternRecognizer, *, only: Sequence[str] = ()) -> None:
         self.recognizer = recognizer
-        self._patterns = [(regex.compile(one.regex, flags), one.score) for one in _patterns(recognizer)]
+        self._patterns = [
+            (regex.compile(one.regex, FLAGS), one.score)
+            for one in _patterns(recognizer)
+            if not only or one.name in only
+        ]
 
     def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
         """Every match that its checks do not refuse; a checksum that holds makes it certain."""
         recognizer = self.recognizer
         for pattern, score in self._patterns:
-            for match in pattern.finditer(text, start, end, timeout=TIMEOUT_S):
+            for match in pattern.finditer(text, start, end, overlapped=True, timeout=TIMEOUT_S):
                 value = match.group()
                 if not value:
                     continue

@@ -9,48 +9,80 @@ import re
 from collections.abc import Iterator, Sequence
 
 import phonenumbers
+import regex
 from presidio_analyzer import AnalysisExplanation, RecognizerResult
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from sigmaguard.pii.kind import Span
 
-_CANDIDATE = re.compile(r"(?<![\w.,:@#$€£%+-])(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])")
+_CANDIDATE = regex.compile(r"(?<![\w.,:@#$€£%+-])(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])")
 _DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?:\D.*)?|\d{4}([./-])\d{1,2}\2\d{1,2}(?:\D.*)?|\d+\.\d+\.\d+\.\d+")
 _AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}")
-_TRUNK = re.compile(r"\(?0[1-9]")
+# area code, then groups of two digits and more; or one run of digits
+_TRUNK = re.compile(r"\(?0[1-9]\d{0,4}(?:\)?[ \u00a0./–-]{1,3}\d{2,8}){1,4}|0[1-9]\d{7,11}")
 _MOBILE = re.compile(r"01[5-7]\d|07\d\d|06[5-9]\d")
+_NO_DIGIT = re.compile(r"\D+")
 _GAP = re.compile(r"\d[  /()–-]+\d")
 
+REGIONS = ("DE", "GB", "US", "AT", "CH", "FR")
+_LAST_GROUP = re.compile(r"[ \u00a0./()–-]+\d+\Z")
+
+GROUPS_TOO_MANY = 2  # a number followed by other digits is tried without its last group, too
 INTERNATIONAL, NATIONAL, BARE = 0.85, 0.6, 0.3
 
 
 class Phone(PhoneRecognizer):
-    """Phone numbers of any country in international form, of `regions` (ISO 3166) in national form."""
+    """Phone numbers of any country in international form, of `regions` (ISO 3166) in national form.
 
-    def __init__(self, regions: Sequence[str] = ("DE", "GB", "US", "AT", "CH", "FR")) -> None:
+    `loose` also takes digits that no region would write that way, which is worth its time only where
+    a word says that a phone number follows.
+    """
+
+    def __init__(self, regions: Sequence[str] = REGIONS, *, loose: bool = False) -> None:
         super().__init__(supported_regions=tuple(regions))
-        self._trunk_regions = tuple(one for one in regions if one not in {"US", "CA"})
+        self._loose = loose
+        # country codes of the regions whose national numbers begin with 0
+        self._trunk_codes = tuple(
+            phonenumbers.country_code_for_region(one)
+            for one in regions
+            if getattr(phonenumbers.PhoneMetadata.metadata_for_region(one), "national_prefix", None) == "0"
+        )
 
     def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
         """Candidates that some numbering plan knows; how sure depends on how they are written."""
-        for match in _CANDIDATE.finditer(text, start, end):
-            score = self._score(match[0])
-            if score:
-                yield match.start(), match.end(), score
+        reached = -1
+        for match in _CANDIDATE.finditer(text, start, end, overlapped=True):
+            written = match[0]
+            if match.end() <= reached:
+                continue
+            for _ in range(GROUPS_TOO_MANY):
+                score = self._score(written)
+                if score:
+                    reached = match.start() + len(written)
+                    yield match.start(), reached, score
+                    break
+                shorter = _LAST_GROUP.sub("", written)
+                if shorter == written:
+                    break
+                written = shorter
 
     def _score(self, written: str) -> float:
-        digits = sum(one.isdigit() for one in written)
-        if not 7 <= digits <= 15 or _DATE.fullmatch(written) or written.count("(") != written.count(")"):
+        digits = sum(map(str.isdigit, written))
+        if not 8 <= digits <= 15 or _DATE.fullmatch(written) or written.count("(") != written.count(")"):
             return 0.0
         if written[0] == "+" or written.startswith(("00", "(+")):
             return INTERNATIONAL if _is_valid(re.sub(r"^\(?(?:\+|00)", "+", written), None) else 0.0
         if _AMERICAN.fullmatch(written):
             return NATIONAL if _is_valid(written, "US") else 0.0
-        if _TRUNK.match(written):
-            if not any(_is_valid(written, region) for region in self._trunk_regions):
+        if _TRUNK.fullmatch(written):
+            # built rather than parsed: parsing once a region is most of the time
+            number = int(_NO_DIGIT.sub("", written))
+            if not any(_is_number(code, number) for code in self._trunk_codes):
                 return 0.0
             grouped = _GAP.search(written) is not None and not re.fullmatch(r"[\d.-]+", written)
             return NATIONAL if grouped else 0.5 if _MOBILE.match(written) else BARE
+        if not self._loose:
+            return 0.0
         return BARE if any(_is_valid(written, region) for region in self.supported_regions) else 0.0
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: object = None) -> list[RecognizerResult]:
@@ -72,3 +104,7 @@ def _is_valid(written: str, region: str | None) -> bool:
         return phonenumbers.is_valid_number(phonenumbers.parse(written, region))
     except phonenumbers.NumberParseException:
         return False
+
+
+def _is_number(code: int, number: int) -> bool:
+    return phonenumbers.is_valid_number(phonenumbers.PhoneNumber(country_code=code, national_number=number))

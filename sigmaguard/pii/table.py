@@ -27,7 +27,7 @@ from sigmaguard.pii.address import Address
 from sigmaguard.pii.dates import BirthDate
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.patterns import PatternSpans
-from sigmaguard.pii.phone import Phone
+from sigmaguard.pii.phone import REGIONS, Phone
 from sigmaguard.pii.words import WORDS
 
 LANGUAGES = {"DE": "de", "US": "en", "UK": "en", "MEDICAL": "en"}  # by how an entity begins
@@ -43,7 +43,7 @@ def _kind(entity: str, presidio: str, build: Callable[[], Spans], **rest: Any) -
     return Kind(entity, presidio, build, context=WORDS.get(entity, ()), language=language, **rest)
 
 
-def kinds(regions: Sequence[str] = ("DE", "GB", "US", "AT", "CH", "FR")) -> tuple[Kind, ...]:
+def kinds(regions: Sequence[str] = REGIONS) -> tuple[Kind, ...]:
     """Every kind, the surest first: among overlapping findings of one score and length the first wins."""
     return (*_generic(regions), *_german(), *_american(), *_british())
 
@@ -54,11 +54,12 @@ def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
         _kind("IBAN", "IBAN_CODE", generic.Iban, digits=8, chars=68),
         _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, chars=24),
         _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90),
-        _kind("IP_ADDRESS", "IP_ADDRESS", of(generic.Ip), needs=(".", "::", ":"), digits=1, chars=64, glued=True),
+        _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),
         _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), needs=(":", "-", "."), digits=0, glued=True),
         _kind("DATE_OF_BIRTH", "DATE_TIME", of(BirthDate), alone=0.0, digits=3, glued=True),
         _kind("ADDRESS", "ADDRESS", Address, named=0.7, chars=120, glued=True),
         _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions), named=0.85, digits=7, glued=True),
+        _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions, loose=True), alone=0.0, named=0.85, digits=7, glued=True),
     )
 
 

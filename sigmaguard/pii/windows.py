@@ -1,6 +1,7 @@
 """Where in a text a value could stand: around its digits. Knows characters, no kind of data."""
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -56,3 +57,23 @@ def _snapped(text: str, low: int, high: int, count: int, size: int) -> Window:
         return Window(low, size, count)
     after = _SPACE.search(text, high)
     return Window(low, after.start() if after else size, count)
+
+
+def near(text: str, parts: Sequence[Window], ends: Sequence[int], reach: int) -> list[Window]:
+    """The parts of `parts` that lie within `reach` behind one of `ends` (ascending)."""
+    found: list[Window] = []
+    low = high = -1
+    for at in (*ends, len(text) + 2 * reach):
+        if at <= high:
+            high = at + reach
+            continue
+        if low >= 0:
+            after = _SPACE.search(text, high)
+            stop = after.start() if after else len(text)
+            found.extend(
+                Window(max(low, part.start), min(stop, part.end), part.digits)
+                for part in parts
+                if part.start < stop and low < part.end
+            )
+        low, high = at, at + reach
+    return found
