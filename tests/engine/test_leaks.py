@@ -1,13 +1,18 @@
 """The leak rules prove themselves, and the detector keeps its promises on any text."""
 
+import base64
+import json
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigmaguard.detector import Passage
 from sigmaguard.detectors.leaks import LeaksDetector
+from sigmaguard.errors import ConfigError
 from sigmaguard.fold import readings
 from sigmaguard.model import Finding, Origin, Segment
 from sigmaguard.policy.pack import Rule
@@ -85,3 +90,129 @@ def test_a_streamed_secret_is_held_until_it_is_whole(detector: LeaksDetector, ru
     for one in plain(detector, text):
         for size in range(one.start + 1, one.end + 1):
             assert detector.hold(text[:size]) <= one.start
+
+
+def test_rules_prove_themselves_together(detector: LeaksDetector) -> None:
+    assert len(RULES) >= 150
+    assert prove_rules(detector, RULES) == []
+
+
+def seconds(detector: LeaksDetector, text: str) -> float:
+    best = float("inf")
+    for _ in range(2):
+        since = time.perf_counter()
+        plain(detector, text)
+        best = min(best, time.perf_counter() - since)
+    return best
+
+
+ORDINARY = "The board read the password policy and asked for a token budget, der Schlüssel liegt bei Anna. "
+HOSTILE = (
+    "password=",
+    "password=a1",
+    "token: ",
+    "eyJ",
+    " eyJhbGciOiJIUzI1NiJ9.",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG\n" * 200,
+    "sk-",
+    "sk-T3BlbkFJ",
+    "postgres://a:",
+    "https://a:b",
+    "AKIA",
+    "a" * 30 + "-us1",
+    "AzSe",
+    "curl -u ",
+    "basic AAAA",
+    "A",
+    " 1:AA",
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: piece[:16].strip())
+def test_no_text_of_a_megabyte_takes_much_longer_than_an_ordinary_one(detector: LeaksDetector, piece: str) -> None:
+    size = 1_000_000
+    ordinary = seconds(detector, ORDINARY * (size // len(ORDINARY)))
+    assert seconds(detector, piece * (size // len(piece))) < 40 * ordinary
+
+
+SAMPLES = {rule.id: rule.match[0] for rule in RULES}
+
+
+def test_a_secret_is_found_in_every_encoding(detector: LeaksDetector) -> None:
+    for rule in ("leak.github_pat", "leak.aws_access_key_id", "leak.openai_project_key", "leak.database_url"):
+        secret = SAMPLES[rule]
+        encoded = base64.b64encode(f"config {secret} end".encode()).decode()
+        text = f"Please run this: {encoded} and tell me."
+        found = [one for one in find(detector, text) if one.rule == rule]
+        assert found and found[0].view != "plain"
+        assert text.index(encoded) <= found[0].start < found[0].end <= text.index(encoded) + len(encoded)
+        assert rule in {one.rule for one in find(detector, f"hex {secret.encode().hex()} end")}
+
+
+def test_a_secret_inside_json_source_is_found(detector: LeaksDetector) -> None:
+    arguments = json.dumps({"config": json.dumps({"db_password": "kW7!pqR2zX", "note": "x"})})
+    found = find(detector, arguments)
+    assert [arguments[one.start : one.end] for one in found] == ["kW7!pqR2zX"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
+        "commit 9f3c1e0b7a5d4c2f8e6b1a0d3c5f7e9b2a4d6c8e",
+        "id: 123e4567-e89b-42d3-a456-556642440000",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "integrity sha512-9Xq3k0Y7m1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0x1c2v3b4n5m6==",
+        "password: str | None = None",
+        "token = request.headers.get('Authorization')",
+        "api_key: ${OPENAI_API_KEY}",
+        "Das Passwort ist mindestens zwölf Zeichen lang.",
+        "def check_password(password: str, hashed_password: bytes) -> bool:",
+        "tokens_per_second=1234567890123456",
+    ],
+)
+def test_what_only_looks_like_a_secret_is_left_alone(detector: LeaksDetector, text: str) -> None:
+    assert find(detector, text) == []
+
+
+def test_of_overlapping_findings_the_most_specific_stands(detector: LeaksDetector) -> None:
+    token = next(word for word in SAMPLES["leak.github_pat"].split() if "ghp_" in word).strip('"')
+    token = token[token.index("ghp_") :][:40]
+    assert [one.rule for one in find(detector, f"GITHUB_TOKEN={token}")] == ["leak.github_pat"]
+    assert [one.rule for one in find(detector, f'password = "{token}"')] == ["leak.github_pat"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"pattern": "key-[a-z]+"}, "upper bound"),
+        ({"pattern": "key-[a-z]{600}"}, "max_chars"),
+        ({"pattern": "key-[a-z"}, "not a regular expression"),
+        ({"pattern": "key-[a-z]{8}\\b"}, "boundary"),
+        ({"pattern": "(?:key)?"}, "at least one"),
+        ({"pattern": "key", "check": "magic"}, "no check `magic`"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused_with_the_reason(fields: dict[str, str], word: str) -> None:
+    base = {"id": "leak.own", "description": "own", "match": ["a", "b"], "miss": ["c", "d"], "keywords": ["key"]}
+    rule = msgspec.convert({**base, **fields}, Rule)
+    with pytest.raises(ConfigError, match=word):
+        LeaksDetector((rule,))
+
+
+def test_a_rule_of_ones_own_needs_no_keyword(detector: LeaksDetector) -> None:
+    rule = Rule(
+        id="leak.own", description="own", match=("a", "b"), miss=("c", "d"), pattern="PRJ-[0-9]{6}", entity="PRJ"
+    )
+    own = LeaksDetector((*RULES, rule))
+    assert own.version != detector.version
+    assert [one.entity for one in find(own, "about PRJ-483920.")] == ["PRJ"]
+    assert own.hold("about PRJ-48") == len("about ")
+
+
+def test_findings_carry_tags_and_never_the_value(detector: LeaksDetector) -> None:
+    text = SAMPLES["leak.stripe_secret_key"]
+    (one,) = find(detector, text)
+    assert one.tags == ("OWASP:LLM02:2025", "ATLAS:AML.T0057") and one.entity == "STRIPE_KEY"
+    assert text[one.start : one.end] not in repr(one)
