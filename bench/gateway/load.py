@@ -1,6 +1,8 @@
 """A load generator over raw asyncio protocols: keep-alive connections, one request at a time on each.
 
-    python -m gateway.load URL BODY_KIND CONNECTIONS SECONDS  ->  one JSON line
+    python -m gateway.load URL KIND CONNECTIONS SECONDS [HEADER: VALUE ...]  ->  one JSON line
+
+KIND is a name of `KINDS` or fields of `Kind`, such as `messages=40,chars=790`.
 
 `first_ms` is the time to the first body byte of a streamed answer.
 """
@@ -8,36 +10,68 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import msgspec
 import orjson
 import uvloop
 
 SENTENCE = "Please compare the opening hours of the two museums and tell me which one is nearer to the river. "
 
 
-def bodies(kind: str) -> Iterator[bytes]:
-    """An endless row of request bodies: `small`, `chat` (20 messages, 16 KB, the last one new each
-    time), `seen` (the same, nothing new) or `stream` (a small prompt, 50 chunks back)."""
-    history = [{"role": "assistant" if i % 2 else "user", "content": f"Turn {i}. " + SENTENCE * 8} for i in range(19)]
+class Kind(msgspec.Struct, frozen=True):
+    """What is asked: `messages` in the chat of `chars` code points each, whether the last one is new
+    each time, and whether an answer of `chunks` frames is streamed (0: whole)."""
+
+    messages: int = 1
+    chars: int = 98
+    is_new: bool = True
+    chunks: int = 0
+
+
+KINDS = {
+    "small": Kind(),
+    "chat": Kind(messages=20, chars=790),
+    "seen": Kind(messages=20, chars=790, is_new=False),
+    "stream": Kind(chunks=50),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """A named kind, or one written as `messages=40,chars=790,chunks=0`. Raises ValueError for an unknown field."""
+    if name in KINDS:
+        return KINDS[name]
+    given = dict(part.split("=", 1) for part in name.split(","))
+    unknown = set(given) - set(Kind.__struct_fields__)
+    if unknown:
+        raise ValueError(f"unknown field {sorted(unknown)[0]}; there are {', '.join(Kind.__struct_fields__)}")
+    return Kind(**{key: int(value) for key, value in given.items()})  # type: ignore[arg-type]
+
+
+def bodies(kind: Kind) -> Iterator[bytes]:
+    """An endless row of request bodies."""
+    text = (SENTENCE * (kind.chars // len(SENTENCE) + 1))[: kind.chars]
+    history = [
+        {"role": "assistant" if at % 2 else "user", "content": f"Turn {at}. {text}"} for at in range(kind.messages - 1)
+    ]
     number = 0
     while True:
         number += 1
-        last = SENTENCE * 8 if kind == "seen" else f"Question {number}. " + SENTENCE * 8
-        if kind in ("chat", "seen"):
-            messages = [*history, {"role": "user", "content": last}]
-        else:
-            messages = [{"role": "user", "content": f"Question {number}. {SENTENCE}"}]
-        yield orjson.dumps({"model": "bench", "messages": messages, "stream": kind == "stream"})
+        last = f"Question {number if kind.is_new else 0}. {text}"
+        body: dict[str, object] = {"model": "bench", "messages": [*history, {"role": "user", "content": last}]}
+        if kind.chunks:
+            body.update(stream=True, max_tokens=kind.chunks)
+        yield orjson.dumps(body)
 
 
 class Caller(asyncio.Protocol):
     """One connection that asks again as soon as it is answered."""
 
-    def __init__(self, host: str, port: int, rows: Iterator[bytes], results: "Results") -> None:
+    def __init__(self, place: str, rows: Iterator[bytes], results: "Results", headers: Sequence[str]) -> None:
+        lines = "".join(f"{line}\r\n" for line in headers)
         self._head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-            "Authorization: Bearer bench\r\nContent-Length: "
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer bench\r\n{lines}Content-Length: "
         ).encode()
         self._rows = rows
         self._results = results
@@ -119,15 +153,16 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
-async def run(url: str, kind: str, connections: int, seconds: float) -> dict[str, float]:
-    """One run; requests a second and quantiles in milliseconds."""
-    host, _, port = url.removeprefix("http://").partition(":")
+async def run(url: str, kind: Kind, connections: int, seconds: float, headers: Sequence[str] = ()) -> dict[str, float]:
+    """One run; requests a second and quantiles in milliseconds. Raises TimeoutError where a server hangs."""
+    place = url.removeprefix("http://")
+    host, _, port = place.partition(":")
     results = Results(seconds, connections)
     rows = bodies(kind)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     for _ in range(connections):
-        await loop.create_connection(lambda: Caller(host, int(port), rows, results), host, int(port))
+        await loop.create_connection(lambda: Caller(place, rows, results, headers), host, int(port))
     await asyncio.wait_for(results.done.wait(), seconds + 30)
     took = time.perf_counter() - began
     return {
@@ -141,4 +176,5 @@ async def run(url: str, kind: str, connections: int, seconds: float) -> dict[str
 
 
 if __name__ == "__main__":
-    print(orjson.dumps(uvloop.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))).decode())
+    url, name, connections, seconds, *extra = sys.argv[1:]
+    print(orjson.dumps(uvloop.run(run(url, kind_of(name), int(connections), float(seconds), extra))).decode())

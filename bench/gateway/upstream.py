@@ -4,6 +4,8 @@ python -m gateway.upstream PORT
 """
 
 import asyncio
+import functools
+import re
 import sys
 
 import orjson
@@ -50,13 +52,16 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+@functools.cache
 def stream_frames(count: int) -> list[bytes]:
     """`count` content frames and the two that end a stream, each as one HTTP chunk."""
     frames = [_chunk(_event({"content": WORDS[i % len(WORDS)]})) for i in range(count)]
     return [*frames, _chunk(_event({}, "stop")), _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
 
 
-FRAMES = stream_frames(50)
+FRAMES = 50  # of a streamed answer, unless the request's max_tokens says otherwise
+_STREAM = re.compile(rb'"stream":\s*true')
+_COUNT = re.compile(rb'"max_tokens":\s*(\d+)')
 
 
 class Provider(asyncio.Protocol):
@@ -73,27 +78,41 @@ class Provider(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers every complete request."""
         self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self._buffer) < end + 4 + length:
-                return
-            body = self._buffer[end + 4 : end + 4 + length]
-            self._buffer = self._buffer[end + 4 + length :]
-            if b'"stream":true' in body:
-                self._transport.write(STREAM_HEAD)
-                self._send_frame(0)
-            else:
+        while (body := self._take()) is not None:
+            if not _STREAM.search(body):
                 self._transport.write(WHOLE)
+                continue
+            asked = _COUNT.search(body)
+            self._transport.write(STREAM_HEAD)
+            self._send_frame(stream_frames(int(asked[1]) if asked else FRAMES), 0)
 
-    def _send_frame(self, at: int) -> None:
+    def _take(self) -> bytes | None:
+        """The next request's body, None where it is not complete."""
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        if at < 0 and b"transfer-encoding: chunked" in head:
+            last = self._buffer.find(b"0\r\n\r\n", end)
+            if last < 0:
+                return None
+            length = last + 5 - end - 4
+        else:
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if len(self._buffer) < end + 4 + length:
+            return None
+        body = self._buffer[end + 4 : end + 4 + length]
+        self._buffer = self._buffer[end + 4 + length :]
+        return body
+
+    def _send_frame(self, frames: list[bytes], at: int) -> None:
         # one frame a turn of the loop, as a model would; all at once would measure nothing but copying
         if self._transport.is_closing():
             return
-        self._transport.write(FRAMES[at])
-        if at + 1 < len(FRAMES):
-            asyncio.get_running_loop().call_soon(self._send_frame, at + 1)
+        self._transport.write(frames[at])
+        if at + 1 < len(frames):
+            asyncio.get_running_loop().call_soon(self._send_frame, frames, at + 1)
 
 
 async def serve(port: int) -> None:

@@ -1,0 +1,173 @@
+"""The servers a bench compares, each a process of its own. Knows commands and ports, measures only CPU."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".peers"  # filled by `make bench-peers`
+TICKS = os.sysconf("SC_CLK_TCK")
+START_S = 90.0  # LiteLLM takes half a minute
+
+
+class Server:
+    """A process under test: where it listens, which headers it wants, how much CPU it has used."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        port: int,
+        *,
+        headers: Sequence[str] = (),
+        folder: str | None = None,
+        admin: int = 0,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.admin_url = f"http://127.0.0.1:{admin}" if admin else ""
+        self.headers = tuple(headers)
+        env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+        self._process = subprocess.Popen(
+            command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self._process.poll() is not None:
+                raise SystemExit(f"{self.name} ended at once with {self._process.returncode}")
+            time.sleep(0.1)
+        self.stop()
+        raise SystemExit(f"{self.name} did not open its port within {START_S:g} s")
+
+    @property
+    def pid(self) -> int:
+        """The process' number."""
+        return self._process.pid
+
+    def processes(self) -> list[int]:
+        """The process and its children (workers)."""
+        found = [self.pid]
+        for pid in found:
+            try:
+                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            except OSError:
+                continue
+        return found
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far."""
+        total = 0.0
+        for pid in self.processes():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / TICKS
+        return total
+
+    def memory_bytes(self) -> int:
+        """Resident memory."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes())
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self) -> int:
+        """Open files and sockets."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+def provider() -> Server:
+    """The upstream everybody forwards to."""
+    port = free_port()
+    return Server("upstream", module("gateway.upstream", str(port)), port)
+
+
+def bare(upstream: str) -> Server:
+    """The bare forwarder."""
+    port = free_port()
+    return Server("bare", module("gateway.forwarder", str(port), upstream), port)
+
+
+def sigmaguard(name: str, upstream: str, folder: str, *flags: str, policy: str = "basic") -> Server:
+    """Sigmaguard as it ships: audit log, metrics and admin port on; `flags` are more of its own."""
+    port, admin = free_port(), free_port()
+    command = module(
+        "sigmaguard_proxy.cli",
+        *("serve", "--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--policy", policy),
+        *("--upstream", f"openai={upstream}", "--data", f"{folder}/{name.replace(' ', '-')}", *flags),
+    )
+    return Server(name, command, port, folder=folder, admin=admin)
+
+
+def nginx(upstream: str, folder: str) -> Server | None:
+    """nginx as a plain reverse proxy; None where it is not installed."""
+    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if binary is None:
+        return None
+    port = free_port()
+    config = Path(folder) / "nginx.conf"
+    config.write_text(
+        "worker_processes 1; daemon off; pid nginx.pid; error_log stderr crit;\n"
+        "events { worker_connections 1024; }\n"
+        "http { access_log off; client_max_body_size 64m; client_body_buffer_size 1m;\n"
+        f"  upstream provider {{ server {upstream.removeprefix('http://')}; keepalive 64; }}\n"
+        f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://provider; proxy_http_version 1.1;\n"
+        '    proxy_set_header Connection ""; proxy_buffering off; } } }\n'
+    )
+    return Server("nginx", [binary, "-p", folder, "-c", str(config)], port)
+
+
+def litellm(upstream: str, folder: str) -> Server | None:
+    """LiteLLM's proxy, guardrails off; None where `make bench-peers` has not brought it."""
+    binary = PEERS / "litellm" / "bin" / "litellm"
+    if not binary.exists():
+        return None
+    config = Path(folder) / "litellm.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: bench\n    litellm_params:\n      model: openai/bench\n"
+        f"      api_base: {upstream}/v1\n      api_key: bench\nlitellm_settings:\n  telemetry: false\n"
+    )
+    port = free_port()
+    command = [str(binary), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
+    return Server("litellm", command, port, folder=folder)
+
+
+def portkey(upstream: str) -> Server | None:
+    """Portkey's gateway, guardrails off; None where `make bench-peers` has not brought it."""
+    script = PEERS / "portkey" / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+    node = shutil.which("node")
+    if node is None or not script.exists():
+        return None
+    port = free_port()
+    headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: {upstream}/v1")
+    return Server("portkey", [node, str(script), f"--port={port}", "--headless"], port, headers=headers)
