@@ -22,6 +22,7 @@ CHECKPOINT_RECORDS = 10_000
 CHECKPOINT_EVERY_US = 300 * 1_000_000
 BUCKETS_AN_OCTAVE = 8  # a bucket is 9 % wide, so its middle is at most 4.5 % off
 MINUTE_US = 60_000_000
+MINUTES_KEPT_US = 2 * 1440 * MINUTE_US  # after two days hours tell enough
 
 
 class Appender:
@@ -52,7 +53,7 @@ class Appender:
             return heads
         await connection.execute(insert(tables.records), stored)
         await self._store_contents(connection, rows)
-        await count(connection, stored)
+        await count(connection, stored, now_us)
         await self._store_heads(connection, heads)
         return heads
 
@@ -130,30 +131,26 @@ def _values(head: Head, row: Row) -> dict[str, Any]:
     }
 
 
-async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]]) -> None:
-    """Adds records to the minute and latency counts."""
-    counts: dict[tuple[Any, ...], list[int]] = {}
-    spread: dict[tuple[Any, ...], int] = {}
+async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]], now_us: int) -> None:
+    """Adds records to the counts and latencies, by hour and, where recent, by minute."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    spread: dict[tuple[Any, ...], list[int]] = {}
     for row in stored:
         if row["kind"] != EXCHANGE:
             continue
         tenant, minute = row["tenant"], row["at_us"] // MINUTE_US
-        key = (tenant, minute, *(row[name] for name in DIMENSIONS))
-        sums = counts.setdefault(key, [0] * len(MEASURES))
-        for at, value in enumerate(_measured(row)):
-            sums[at] += value
-        for what in ("added", "total", "first_token"):
-            if row[f"{what}_us"] >= 0:
-                place = (tenant, minute, what, bucket(row[f"{what}_us"]))
-                spread[place] = spread.get(place, 0) + 1
-    await _add(connection, tables.minutes, ("tenant", "minute", *DIMENSIONS), MEASURES, sorted(counts.items()))
-    await _add(
-        connection,
-        tables.latencies,
-        ("tenant", "minute", "what", "bucket"),
-        ("exchanges",),
-        [(place, [number]) for place, number in sorted(spread.items())],
-    )
+        measured = _measured(row)
+        for span in (60,) if row["at_us"] < now_us - MINUTES_KEPT_US else (1, 60):
+            begins = minute - minute % span
+            into = sums.setdefault((tenant, span, begins, *(row[name] for name in DIMENSIONS)), [0] * len(MEASURES))
+            for at, value in enumerate(measured):
+                into[at] += value
+            for what in ("added", "total", "first_token"):
+                if row[f"{what}_us"] >= 0:
+                    spread.setdefault((tenant, span, what, begins, bucket(row[f"{what}_us"])), [0])[0] += 1
+    await _add(connection, tables.counts, ("tenant", "span", "minute", *DIMENSIONS), MEASURES, sorted(sums.items()))
+    places = ("tenant", "span", "what", "minute", "bucket")
+    await _add(connection, tables.latencies, places, ("exchanges",), sorted(spread.items()))
 
 
 DIMENSIONS = ("agent", "model", "mode", "action", "intended", "rule")

@@ -1,14 +1,14 @@
 """What a dashboard asks of the audit log. Reads only, always for one tenant, always bounded.
 
-Counts and quantiles come from the minute tables, so their cost follows the time asked for and not the
-number of exchanges.
+Counts and quantiles come from tables kept by minute and by hour, so their cost follows the time asked
+for and not the number of exchanges.
 """
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, TextClause, and_, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, TextClause, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
@@ -17,6 +17,7 @@ from sigmaguard_proxy.audit.rows import ACT, ActFacts, Facts, Personal, decode_f
 
 PAGE_LIMIT = 500
 GROUPS_LIMIT = 5_000
+HOURS_FROM_US = 6 * 60 * MINUTE_US
 
 Group = Literal["agent", "model", "mode", "action", "intended", "rule"]
 Latency = Literal["added", "total", "first_token"]
@@ -136,17 +137,19 @@ async def counts(
 ) -> list[Count]:
     """Sums by time bucket and, where asked, by one dimension; buckets without exchanges are left out.
 
-    Raises ValueError where that would be more than 5,000 buckets.
+    Steps of whole hours reach back for ever, shorter ones two days. Raises ValueError where that would be
+    more than 5,000 buckets.
     """
     if step_minutes < 1 or (until_us - since_us) / (step_minutes * MINUTE_US) > GROUPS_LIMIT:
         raise ValueError(f"more than {GROUPS_LIMIT} buckets: ask for a longer step or a shorter time")
-    table = tables.minutes
+    table = tables.counts
+    span = 60 if step_minutes % 60 == 0 else 1
     step = (table.c.minute - table.c.minute % step_minutes).label("step")
     group: list[ColumnElement[Any]] = [table.c[by]] if by else []
     sums = [func.sum(table.c[name]) for name in ("exchanges", "errors", "input_tokens", "output_tokens", "cost_micros")]
     statement = (
         select(step, *group, *sums)
-        .where(*_minutes(table.c.tenant, table.c.minute, tenant, since_us, until_us))
+        .where(table.c.tenant == tenant, table.c.span == span, *_between(table.c.minute, since_us, until_us, span))
         .group_by(step, *group)
         .order_by(step, *group)
         .limit(GROUPS_LIMIT)
@@ -158,11 +161,20 @@ async def counts(
 async def quantiles(
     connection: AsyncConnection, tenant: str, since_us: int, until_us: int, what: Latency, wanted: Sequence[float]
 ) -> list[float | None]:
-    """Latency quantiles in milliseconds, each to within 5 %; None where there was no exchange."""
+    """Latency quantiles in milliseconds, each to within 5 %; None where there was no exchange.
+
+    Over more than six hours, the first and last hour count as a whole.
+    """
     table = tables.latencies
+    span = 60 if until_us - since_us > HOURS_FROM_US else 1
     statement = (
         select(table.c.bucket, func.sum(table.c.exchanges))
-        .where(*_minutes(table.c.tenant, table.c.minute, tenant, since_us, until_us), table.c.what == what)
+        .where(
+            table.c.tenant == tenant,
+            table.c.span == span,
+            table.c.what == what,
+            *_between(table.c.minute, since_us, until_us, span),
+        )
         .group_by(table.c.bucket)
         .order_by(table.c.bucket)
     )
@@ -196,11 +208,11 @@ def _conditions(which: Filter) -> list[ColumnElement[bool] | TextClause]:
     return found
 
 
-def _minutes(
-    tenant_column: ColumnElement[Any], minute: ColumnElement[Any], tenant: str, since_us: int, until_us: int
-) -> tuple[ColumnElement[bool], ...]:
+def _between(
+    minute: ColumnElement[Any], since_us: int, until_us: int, span: int
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     first, last = since_us // MINUTE_US, -(-until_us // MINUTE_US)
-    return (tenant_column == tenant, and_(minute >= first, minute < last))
+    return minute >= first - first % span, minute < last
 
 
 def _numbers(row: Row[Any], start: int) -> list[int]:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
-from sigmaguard_proxy.audit.append import Appender, signed_values
+from sigmaguard_proxy.audit.append import MINUTE_US, MINUTES_KEPT_US, Appender, signed_values
 from sigmaguard_proxy.audit.chain import Head
 from sigmaguard_proxy.audit.entries import Act, new_act_id
 from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
@@ -36,6 +36,7 @@ class Retention(msgspec.Struct, frozen=True):
 async def keep_house(database: Database, appender: Appender, defaults: Retention, now_us: int) -> None:
     """Lets go of everything that is past its time, for every tenant. Raises DatabaseDownError."""
     for tenant, kept in (await retentions(database, defaults)).items():
+        await _drop_minutes(database, tenant, now_us)
         eraser = Eraser(database, appender, ACTOR, "retention")
         if kept.content_days:
             await eraser.erase(Selection(tenant, before_us=now_us - kept.content_days * DAY_US), Part.CONTENT)
@@ -43,6 +44,15 @@ async def keep_house(database: Database, appender: Appender, defaults: Retention
             await eraser.erase(Selection(tenant, before_us=now_us - kept.personal_days * DAY_US), Part.PERSONAL)
         if kept.record_days:
             await prune(database, appender, tenant, now_us - kept.record_days * DAY_US)
+
+
+async def _drop_minutes(database: Database, tenant: str, now_us: int) -> None:
+    """Counts by minute end after two days; those by hour stay."""
+    last = (now_us - MINUTES_KEPT_US) // MINUTE_US
+    async with database.write() as connection:
+        for table in (tables.counts, tables.latencies):
+            old = table.c.tenant == tenant, table.c.span == 1, table.c.minute < last
+            await connection.execute(delete(table).where(*old))
 
 
 async def retentions(database: Database, defaults: Retention) -> dict[str, Retention]:

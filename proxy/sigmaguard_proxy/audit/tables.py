@@ -114,11 +114,13 @@ positions = Table(
     Column("at_us", BigInteger, nullable=False),
 )
 
-# What a dashboard counts, a minute a row; `minute` is minutes since 1970.
-minutes = Table(
-    "audit_minutes",
+# What a dashboard counts. `span` is the length of a time bucket in minutes: 1 (kept for two days) or 60;
+# `minute` is when it begins, in minutes since 1970.
+counts = Table(
+    "audit_counts",
     metadata,
     Column("tenant", String, primary_key=True),
+    Column("span", Integer, primary_key=True, autoincrement=False),
     Column("minute", BigInteger, primary_key=True, autoincrement=False),
     Column("agent", String, primary_key=True),
     Column("model", String, primary_key=True),
@@ -133,13 +135,14 @@ minutes = Table(
     Column("cost_micros", BigInteger, nullable=False),
 )
 
-# Latencies by minute and logarithmic bucket: quantiles to within 5 %. `what` is `added`, `total` or `first_token`.
+# Latencies by logarithmic bucket: quantiles to within 5 %. `what` is `added`, `total` or `first_token`.
 latencies = Table(
     "audit_latencies",
     metadata,
     Column("tenant", String, primary_key=True),
-    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("span", Integer, primary_key=True, autoincrement=False),
     Column("what", String, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("exchanges", BigInteger, nullable=False),
 )

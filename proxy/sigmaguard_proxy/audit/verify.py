@@ -233,13 +233,13 @@ class _Walk:
     async def _content(self, record: Stored) -> list[str]:
         if record.content_erased_by:
             return await self._erased(record, Part.CONTENT, record.content_erased_by)
+        self._contents += 1
         content = await self._reader.content(self._tenant, record.id)
         if content is None:
             again = await self._reader.record(self._tenant, record.sequence)
             if again is not None and again.content_erased_by:  # erased while we read
                 return await self._erased(again, Part.CONTENT, again.content_erased_by)
             return ["its content is missing, and no act says who erased it"]
-        self._contents += 1
         return [] if digest(content) == record.content_digest else ["its content was changed"]
 
     async def _erased(self, record: Stored, part: str, by: int) -> list[str]:

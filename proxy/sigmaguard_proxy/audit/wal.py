@@ -59,6 +59,8 @@ class Wal:
         with self._mutex:
             if self._fd < 0 or (self._size > SEGMENT_HEADER_BYTES and self._size + len(data) > self._segment_bytes):
                 self._rotate()
+            if os.fstat(self._fd).st_nlink == 0:  # somebody removed the file: what is written to it would be lost
+                self._rotate()
             written = os.write(self._fd, data)
             if written != len(data):
                 self._undo()

@@ -105,8 +105,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("segment", name="pk_audit_positions"),
     )
     op.create_table(
-        "audit_minutes",
+        "audit_counts",
         sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("span", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("minute", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("agent", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
@@ -120,17 +121,18 @@ def upgrade() -> None:
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cost_micros", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "tenant", "minute", "agent", "model", "mode", "action", "intended", "rule", name="pk_audit_minutes"
+            "tenant", "span", "minute", "agent", "model", "mode", "action", "intended", "rule", name="pk_audit_counts"
         ),
     )
     op.create_table(
         "audit_latencies",
         sa.Column("tenant", sa.String(), nullable=False),
-        sa.Column("minute", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("span", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("what", sa.String(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False, autoincrement=False),
         sa.Column("bucket", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("exchanges", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "minute", "what", "bucket", name="pk_audit_latencies"),
+        sa.PrimaryKeyConstraint("tenant", "span", "what", "minute", "bucket", name="pk_audit_latencies"),
     )
     op.create_table(
         "audit_retention",
@@ -146,7 +148,7 @@ def downgrade() -> None:
     """Removes the tables, and with them every record."""
     op.drop_table("audit_retention")
     op.drop_table("audit_latencies")
-    op.drop_table("audit_minutes")
+    op.drop_table("audit_counts")
     op.drop_table("audit_positions")
     op.drop_table("audit_checkpoints")
     op.drop_table("audit_chains")
