@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup check bench bench-detection clean
+.PHONY: run test setup check bench bench-quick bench-peers bench-detection clean
 
 run: $(STAMP)
 	$(BIN)/sigmaguard serve $(ARGS)
@@ -21,6 +21,24 @@ check: $(STAMP)-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# Speed: everything against a bare forwarder in one run, into bench/results. `bench-quick` is its first table
+# alone; `bench-peers` brings LiteLLM's proxy and Portkey's gateway to stand beside (left out otherwise).
+BENCH := cd bench && PYTHONPATH=. ../$(BIN)/python -m
+bench: $(STAMP)-bench
+	$(BENCH) gateway.run $(ARGS)
+	$(BENCH) gateway.scaling --seconds 1 --rounds 2
+	$(BENCH) gateway.stages
+	$(BENCH) locust_run
+	$(BENCH) gateway.soak --minutes 2
+
+bench-quick: $(STAMP)-bench
+	$(BENCH) gateway.run --no-peers $(ARGS)
+
+bench-peers:
+	$(PYTHON) -m venv bench/.peers/litellm
+	bench/.peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/.peers/portkey @portkey-ai/gateway
+
 # Trains the injection classifier from nothing, judges and times it: two hours on two cores, resumable.
 # Without corpora in ../shared/data name their folder in SIGMAGUARD_CORPORA; ARGS=--sample takes a minute.
 DETECTION := build/detection
@@ -36,4 +54,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(STAMP)-dev: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	bash tests/fetch_tools.sh $(abspath $(VENV))/tools
 	touch $@
+
+$(STAMP)-bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build sigmaguard-data
