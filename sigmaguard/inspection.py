@@ -11,17 +11,27 @@ from hashlib import blake2b
 import msgspec
 
 from sigmaguard.detector import Cost, Passage
-from sigmaguard.errors import DetectorError
 from sigmaguard.fold import readings
 from sigmaguard.joined import Joined, seams, take_back
 from sigmaguard.memory import Remembered, VerdictMemory, content_digest
 from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Segment, Timing
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
+from sigmaguard.reading import Reading
 
 # Which detectors look across a seam: within one message all that run inline, between messages only
 # those whose finding cannot come about by two harmless messages standing side by side.
 ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
 SCORED_FAMILIES = ("injection.", "jailbreak.")
+# Read only where a word somewhere in the text gives them away, so a stream could not read them alike
+_CIPHERS = ("rot13", "leet", "reversed")
+
+
+def views(text: str, direction: Direction) -> tuple[Reading, ...]:
+    """The readings that detectors look at: all of a request's text, of an answer's all but ciphers."""
+    every = readings(text)
+    if direction is Direction.INPUT or len(every) == 1:
+        return every
+    return tuple(one for one in every if not one.kind.endswith(_CIPHERS))
 
 
 @dataclass(slots=True, eq=False)
@@ -114,15 +124,16 @@ class Inspection:
 
     def work(self) -> list[Work]:
         """What each detector must look at; empty where everything was seen before."""
+        present = {segment.origin for segment in self.segments if segment.text}
+        for active in self.plan.detectors:
+            seen = not active.origins.isdisjoint(present)
+            self.outcomes[active.detector.name] = Outcome.CLEAN if seen else Outcome.NOT_RUN
         if not self._rows:
-            for active in self.plan.detectors:
-                self.outcomes[active.detector.name] = Outcome.CLEAN
             return []
         passages = [self._passage(row) for row in self._rows]
         every: list[Work] = []
         for active in self.plan.detectors:
             chosen = [at for at, row in enumerate(self._rows) if self._concerns(active, row)]
-            self.outcomes[active.detector.name] = Outcome.CLEAN
             if chosen:
                 every.append(Work(active, [passages[at] for at in chosen], chosen))
         return every
@@ -130,9 +141,9 @@ class Inspection:
     def _passage(self, row: _Row) -> Passage:
         if row.joined is None:
             segment = self.segments[row.index]
-            return Passage(segment, readings(segment.text), self.direction)
+            return Passage(segment, views(segment.text, self.direction), self.direction)
         segment = Segment("", row.joined.origin, row.joined.text)
-        return Passage(segment, readings(segment.text), self.direction, is_joined=True)
+        return Passage(segment, views(segment.text, self.direction), self.direction, is_joined=True)
 
     def _concerns(self, active: ActiveDetector, row: _Row) -> bool:
         if row.joined is None:
@@ -145,7 +156,7 @@ class Inspection:
         """Runs one piece of work right here and takes its answer; a failure becomes a fault."""
         try:
             answer = work.active.detector.detect(work.passages)
-        except (DetectorError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # the detectors' door: whatever one raises is a fault of its own
             self.fail(work, f"{type(error).__name__} in {work.active.detector.name}")
         else:
             self.take(work, answer)
@@ -199,7 +210,7 @@ class Inspection:
         kept = tuple(
             msgspec.structs.replace(one, digest=value_digest(text[one.start : one.end], self._digest_key))
             for one in findings
-            if one.rule not in policy.disabled and one.score >= policy.threshold(one.rule, one.detector)
+            if policy.counts(one)
         )
         return Remembered(kept, score)
 

@@ -3,19 +3,17 @@
 For any chunking of a stream the released text, the findings and the verdict are the same, nothing
 blocked is ever released, and a streamed-and-masked answer equals the masked whole.
 What it cannot do: a detector that has no `hold` (a classifier, a name tagger) is asked only when a
-channel is complete, over at most `KEPT` code points; where its finding would mask or block, the whole
-channel is held until then.
+channel is complete; where its finding would mask or block, the whole channel is held until then.
+Detectors whose findings change nothing read the first `KEPT` code points of a channel at its end.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from sigmaguard.decide import STRENGTH
-from sigmaguard.detector import Passage
-from sigmaguard.fold import readings
-from sigmaguard.inspection import SCORED_FAMILIES, value_digest
+from sigmaguard.detector import Cost, Passage, StreamingDetector
+from sigmaguard.inspection import SCORED_FAMILIES, Work, value_digest, views
 from sigmaguard.model import (
     Action,
     Direction,
@@ -28,15 +26,14 @@ from sigmaguard.model import (
     Timing,
 )
 from sigmaguard.policy.compiled import ActiveDetector, Policy
+from sigmaguard.reading import Reading
+from sigmaguard.tail import open_from
 from sigmaguard.wire.codec import Delta, Edit
 
 CONTEXT = 256  # code points kept before the released point: the farthest a rule looks back
-KEPT = 262_144  # code points of one channel that detectors without `hold` may look at, at its end
-
-# A tail that could still turn into disguised text: an encoded run, letters spaced out, anything
-# beyond ASCII (invisible characters, look-alikes), an escape that is not complete.
-_DISGUISE = re.compile(r"(?:[A-Za-z0-9+/_=-]{16,}|(?:[^\s][ ._\-]){2,}[^\s]?|[^\s]*[^\x00-\x7f][^\s]*|[\\%&][^\s]*)\Z")
-_DISGUISE_REACH = 4_096
+KEPT = 262_144  # code points of one channel kept for detectors that only observe
+REPEATED = 64  # texts of `done` events whose outcome is kept: one text comes up to four times
+_UNBROKEN = frozenset(" \n\t\r<>")  # without one of these the last word just goes on
 
 Masker = Callable[[Segment, Sequence[Finding]], list[Edit]]
 
@@ -64,9 +61,9 @@ class StreamGuard:
         self.masker = masker
         self.digest_key = digest_key
         detectors = [*policy.plan(Direction.OUTPUT, Timing.BEFORE).detectors, *extra]
-        acting = [one for one in detectors if _may_act(policy, one)]
-        self.holding = [one for one in acting if hasattr(one.detector, "hold")]
-        self.whole_only = [one for one in acting if not hasattr(one.detector, "hold")]
+        acting = [one for one in detectors if policy.may_act(one, Direction.OUTPUT)]
+        self.holding = [one for one in acting if _can_hold(one)]
+        self.whole_only = [one for one in acting if not _can_hold(one)]
         self.observing = [one for one in detectors if one not in acting]
         self.findings: list[Finding] = []
         self.faults: list[Fault] = []
@@ -74,24 +71,26 @@ class StreamGuard:
         self.score = 0.0
         self.stopped: Stop | None = None
         self._channels: dict[str, _Channel] = {}
-        self._streamed = False
+        self._repeated: dict[Segment, str] = {}
 
     def feed(self, delta: Delta) -> str:
         """Takes a fragment; returns what may leave on its channel now."""
         if self.stopped:
             return ""
-        self._streamed = True
         channel = self._channels.get(delta.channel)
         if channel is None:
             channel = self._channels[delta.channel] = _Channel(self, delta)
         return channel.feed(delta.text)
 
-    def finish(self, name: str) -> str:
-        """Ends a channel; returns what was still held."""
+    def close(self, name: str) -> "Closing | None":
+        """Ends a channel; what must still be looked at before the rest of it may leave."""
         channel = self._channels.pop(name, None)
-        if channel is None or self.stopped:
-            return ""
-        return channel.finish()
+        return None if channel is None or self.stopped else channel.close()
+
+    def finish(self, name: str) -> str:
+        """Ends a channel right here; returns what was still held."""
+        closing = self.close(name)
+        return "" if closing is None else closing.run_all()
 
     def finish_all(self) -> dict[str, str]:
         """Ends every channel still open; what was held on each."""
@@ -101,136 +100,243 @@ class StreamGuard:
         """The channels still open."""
         return list(self._channels)
 
-    def whole(self, segment: Segment) -> str:
-        """A text that arrives complete (a `done` event that repeats it); as it may leave.
+    def arrived(self, segment: Segment) -> "Closing | None":
+        """What must be looked at before a text that arrives complete may leave; None after a stop.
 
-        Its findings count only where no fragment was seen before: otherwise they are repetitions.
+        A `done` event repeats what was streamed: a finding that was counted is not counted again.
         """
         if self.stopped:
-            return ""
-        delta = Delta("", segment.path, segment.origin, segment.text, segment.is_json)
-        known = len(self.findings)
-        channel = _Channel(self, delta, hold_all=True)
-        text = channel.feed(segment.text) + channel.finish()
-        if self._streamed and not self.stopped:
-            del self.findings[known:]
-        return text
+            return None
+        delta = Delta(segment.path, segment.path, segment.origin, segment.text, segment.is_json)
+        channel = _Channel(self, delta, whole=True)
+        channel.take(segment.text)
+        closing = channel.close()
+        bare = msgspec.structs.replace(segment, path="", message="")
+        closing.known = self._repeated.get(bare)
+        closing.key = bare
+        return closing
 
-    def note(self, finding: Finding, text: str, path: str) -> Action:
-        """Counts a finding; what the policy does about it. Allow where it does not count."""
+    def whole(self, segment: Segment) -> str:
+        """A text that arrives complete, as it may leave."""
+        closing = self.arrived(segment)
+        return "" if closing is None else closing.run_all()
+
+    def remember(self, segment: Segment, text: str) -> None:
+        """Keeps what became of a text that may come again."""
+        if len(self._repeated) >= REPEATED:
+            self._repeated.clear()
+        self._repeated[segment] = text
+
+    def note(self, finding: Finding, text: str, offset: int, path: str, *, repeated: bool = False) -> Action:
+        """Counts a finding whose segment begins at `offset` of its channel; what the policy does about it.
+
+        Allow where it does not count. `repeated` findings count only where none like it was seen.
+        """
         policy = self.policy
         if finding.rule.startswith(SCORED_FAMILIES):
             self.score = max(self.score, finding.score)
-        if finding.rule in policy.disabled or finding.score < policy.threshold(finding.rule, finding.detector):
+        if not policy.counts(finding):
             return Action.ALLOW
         self.outcomes[finding.detector] = Outcome.FOUND
-        self.findings.append(msgspec.structs.replace(finding, path=path, digest=value_digest(text, self.digest_key)))
+        digest = value_digest(text[finding.start : finding.end], self.digest_key)
+        if not (repeated and any(one.rule == finding.rule and one.digest == digest for one in self.findings)):
+            span = {"start": finding.start + offset, "end": finding.end + offset}
+            self.findings.append(msgspec.structs.replace(finding, path=path, digest=digest, **span))
         return policy.action(finding.rule, finding.detector, Direction.OUTPUT)
 
-    def look(self, actives: Sequence[ActiveDetector], segment: Segment) -> list[Finding]:
+    def look(self, actives: Sequence[ActiveDetector], passage: Passage) -> list[Finding]:
         """What these detectors find in a text; a detector that fails stops the stream or is noted."""
-        concerned = [one for one in actives if segment.origin in one.origins]
-        if not concerned or not segment.text:
-            return []
-        passage = Passage(segment, readings(segment.text), Direction.OUTPUT)
         found: list[Finding] = []
-        for active in concerned:
+        for active in actives:
             try:
                 found.extend(active.detector.detect((passage,))[0])
-            except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-                self._failed(active, type(error).__name__)
+            except Exception as error:  # the detectors' door: whatever one raises is a fault of its own
+                self.failed(active, f"{type(error).__name__} in {active.detector.name}")
         return found
 
-    def _failed(self, active: ActiveDetector, what: str) -> None:
+    def failed(self, active: ActiveDetector, message: str, *, timed_out: bool = False) -> None:
+        """Notes a detector that gave no answer; one that fails closed stops the stream."""
         name = active.detector.name
         closed = active.on_fault is OnFault.CLOSED
-        self.outcomes[name] = Outcome.FAILED_CLOSED if closed else Outcome.FAILED_OPEN
-        self.faults.append(
-            Fault(FaultSource.DETECTOR, "detector_failed", f"{what} in {name}", retryable=True, detector=name)
-        )
+        kind = "detector_timeout" if timed_out else "detector_failed"
+        if timed_out:
+            self.outcomes[name] = Outcome.TIMED_OUT
+        else:
+            self.outcomes[name] = Outcome.FAILED_CLOSED if closed else Outcome.FAILED_OPEN
+        if not any(fault.kind == kind and fault.detector == name for fault in self.faults):
+            self.faults.append(Fault(FaultSource.DETECTOR, kind, message, retryable=True, detector=name))
         if closed:
-            self.stopped = Stop("fault.detector_failed")
+            self.stopped = Stop(f"fault.{kind}")
+
+
+class Closing:
+    """The end of a channel: work to be run wherever the caller likes, then `release`."""
+
+    def __init__(self, channel: "_Channel", work: list[Work]) -> None:
+        self.work = work
+        self.policy: Policy = channel.guard.policy
+        self.known: str | None = None
+        self.key: Segment | None = None
+        self._channel = channel
+        self._found: list[Finding] = []
+        self._observed: list[Finding] = []
+
+    def run(self, work: Work) -> None:
+        """Runs one piece of work right here."""
+        found = self._channel.guard.look((work.active,), work.passages[0])
+        self.take(work, (found,))
+
+    def take(self, work: Work, answer: Sequence[Sequence[Finding]]) -> None:
+        """Takes a detector's answer."""
+        (self._observed if work.active in self._channel.observing else self._found).extend(answer[0])
+
+    def fail(self, work: Work, message: str, *, timed_out: bool = False) -> None:
+        """Notes that a detector gave no answer."""
+        self._channel.guard.failed(work.active, message, timed_out=timed_out)
+
+    def release(self) -> str:
+        """What was held, as it may leave, once all work is done."""
+        if self.known is not None:
+            return self.known
+        text = self._channel.end(self._found, self._observed)
+        if self.key is not None and not self._channel.guard.stopped:
+            self._channel.guard.remember(self.key, text)
+        return text
+
+    def run_all(self) -> str:
+        """Runs everything right here."""
+        if self.known is None:
+            for work in self.work:
+                self.run(work)
+        return self.release()
 
 
 class _Channel:
-    """One channel: `text` is context already released plus what is held; `done` parts the two."""
+    """One channel: `text` is context already released plus what is held; `done` parts the two.
 
-    __slots__ = ("all", "delta", "done", "guard", "hold_all", "kept", "text")
+    `offset` code points were dropped before `text`. `late` is text that only makes the last word longer.
+    """
 
-    def __init__(self, guard: StreamGuard, delta: Delta, *, hold_all: bool = False) -> None:
+    __slots__ = (
+        *("acting", "all", "delta", "done", "guard", "held", "hold_all", "holding", "kept", "late", "observing"),
+        *("offset", "text", "waiting", "whole"),
+    )
+
+    def __init__(self, guard: StreamGuard, delta: Delta, *, whole: bool = False) -> None:
         self.guard = guard
         self.delta = delta
-        self.text = ""
-        self.done = 0
+        self.whole = whole
+        origin = delta.origin
+        self.holding = [one for one in guard.holding if origin in one.origins]
+        self.acting = [*self.holding, *(one for one in guard.whole_only if origin in one.origins)]
+        self.observing = [one for one in guard.observing if origin in one.origins]
         # tool arguments are only safe to judge once their JSON is complete
-        self.hold_all = hold_all or delta.is_json or bool(guard.whole_only)
+        self.hold_all = whole or delta.is_json or len(self.acting) > len(self.holding)
+        self.text = ""
+        self.offset = self.done = self.kept = self.held = 0
+        self.waiting = False
+        self.late: list[str] = []
         self.all: list[str] = []
-        self.kept = 0
 
-    def feed(self, text: str) -> str:
-        guard = self.guard
-        if guard.observing and self.kept < KEPT:
+    def take(self, text: str) -> None:
+        """Keeps a text to be looked at when the channel ends."""
+        if self.observing and (self.kept < KEPT or self.whole):
             self.all.append(text)
             self.kept += len(text)
-        if not guard.holding and not guard.whole_only:
+        if self.acting:
+            self.late.append(text)
+            self.held += len(text)
+
+    def feed(self, text: str) -> str:
+        self.take(text)
+        if not self.acting:
             return text
-        self.text += text
-        limit = self.done if self.hold_all else self._hold()
+        if not self.hold_all and not (self.waiting and _UNBROKEN.isdisjoint(text)):
+            self._settle()
+            return self._advance()
+        return self._bounded()
+
+    def _settle(self) -> None:
+        self.text = "".join((self.text, *self.late))
+        self.late.clear()
+
+    def _advance(self) -> str:
+        """Releases as far as no finding and no disguise could still begin or grow."""
+        limit = open_from(self.text)
+        self.waiting = limit <= self.done and not self.text[-1:].isspace()
         if limit <= self.done:
             return self._bounded()
-        return self._release(limit, guard.holding)
+        head = self.text[:limit]
+        readings = views(head, Direction.OUTPUT)
+        for active in self.holding:
+            limit = min(limit, self._held_from(active, readings))
+        if limit <= self.done:
+            return self._bounded()
+        segment = Segment(self.delta.path, self.delta.origin, head)
+        found = self.guard.look(self.holding, Passage(segment, readings, Direction.OUTPUT))
+        return "" if self.guard.stopped else self._release(limit, found)
 
-    def _hold(self) -> int:
-        """The code point from which text must wait: the earliest any detector or disguise asks for."""
-        text, limit = self.text, len(self.text)
-        for active in self.guard.holding:
-            if self.delta.origin in active.origins:
-                limit = min(limit, active.detector.hold(text))  # type: ignore[attr-defined]
-        tail_from = max(0, len(text) - _DISGUISE_REACH)
-        disguise = _DISGUISE.search(text, tail_from)
-        if disguise:
-            limit = min(limit, disguise.start())
+    def _held_from(self, active: ActiveDetector, readings: Sequence[Reading]) -> int:
+        """From where a detector wants text held, in any reading of it, as a point of the text as written."""
+        detector: StreamingDetector = active.detector  # type: ignore[assignment]  # `_can_hold` has seen its `hold`
+        limit = len(readings[0].text)
+        try:
+            limit = detector.hold(readings[0].text)
+            for reading in readings[1:]:
+                text = reading.text
+                tail = open_from(text)
+                at = min(tail, detector.hold(text[:tail]), detector.hold(text))
+                if at < len(text):
+                    limit = min(limit, reading.source(at, at)[0])
+        except Exception as error:  # the detectors' door
+            self.guard.failed(active, f"{type(error).__name__} in {active.detector.name}")
         return limit
 
     def _bounded(self) -> str:
-        if len(self.text) - self.done > self.guard.policy.limits.hold_chars:
+        if self.held > self.guard.policy.limits.hold_chars:
             self.guard.faults.append(
                 Fault(FaultSource.UPSTREAM, "hold_limit", "more text had to be held back than the policy allows")
             )
             self.guard.stopped = Stop("fault.hold_limit")
         return ""
 
-    def _release(self, limit: int, actives: Sequence[ActiveDetector]) -> str:
-        guard, text, done = self.guard, self.text, self.done
-        segment = Segment(self.delta.path, self.delta.origin, text, is_json=self.delta.is_json)
-        found = [one for one in guard.look(actives, segment) if one.end > done and one.start < limit]
-        if guard.stopped:
+    def _release(self, limit: int, found: Sequence[Finding]) -> str:
+        found = [one for one in found if one.end > self.done]
+        limit = self._uncrossed(limit, found)
+        if limit <= self.done:
             return ""
-        if found:
-            found.sort(key=lambda one: (one.start, one.end))
-            crossing = min((one.start for one in found if one.end > limit), default=limit)
-            limit = max(done, crossing)
-            found = [one for one in found if one.start < limit]
+        inside = sorted((one for one in found if one.start < limit), key=lambda one: (one.start, one.end, one.rule))
         masked: list[Finding] = []
-        for one in found:
-            action = guard.note(one, text[one.start : one.end], self.delta.channel)
+        for one in inside:
+            action = self.guard.note(one, self.text, self.offset, self.delta.channel, repeated=self.whole)
             if action is Action.BLOCK:
-                guard.stopped = Stop(one.rule)
-                limit = max(done, one.start)
+                self.guard.stopped = Stop(one.rule)
+                limit = 0 if self.delta.is_json or self.whole else self._uncrossed(one.start, masked)
                 break
             if STRENGTH[action] >= STRENGTH[Action.MASK]:
-                masked.append(msgspec.structs.replace(one, start=max(one.start, done)))
-        released = self._masked(segment, masked, limit)
+                masked.append(msgspec.structs.replace(one, start=max(one.start, self.done)))
+        released = self._masked(masked, limit)
         cut = max(0, limit - CONTEXT)
-        self.text = text[cut:]
+        self.text = self.text[cut:]
+        self.offset += cut
         self.done = limit - cut
+        self.held = len(self.text) - self.done
         return released
 
-    def _masked(self, segment: Segment, masked: Sequence[Finding], limit: int) -> str:
-        text, at = segment.text, self.done
+    def _uncrossed(self, limit: int, found: Sequence[Finding]) -> int:
+        """The farthest point up to `limit` that lies inside no finding."""
+        while True:
+            crossing = min((one.start for one in found if one.start < limit < one.end), default=limit)
+            if crossing >= limit:
+                return max(limit, self.done)
+            limit = crossing
+
+    def _masked(self, masked: Sequence[Finding], limit: int) -> str:
+        text, at = self.text, self.done
         inside = [one for one in masked if one.end <= limit]
         if not inside:
             return text[at:limit]
+        segment = Segment(self.delta.path, self.delta.origin, text, is_json=self.delta.is_json)
         pieces: list[str] = []
         for edit in sorted(self.guard.masker(segment, inside), key=lambda one: one.start):
             pieces += (text[at : max(at, edit.start)], edit.text)
@@ -238,23 +344,33 @@ class _Channel:
         pieces.append(text[at:limit])
         return "".join(pieces)
 
-    def finish(self) -> str:
+    def close(self) -> Closing:
+        """The work that the end of this channel asks for."""
+        self._settle()
+        work: list[Work] = []
+        if self.acting and len(self.text) > self.done:
+            work += self._work(self.acting, self.text)
+        if self.observing and self.all:
+            work += self._work(self.observing, "".join(self.all))
+        return Closing(self, work)
+
+    def _work(self, actives: Sequence[ActiveDetector], text: str) -> list[Work]:
+        segment = Segment(self.delta.path, self.delta.origin, text, is_json=self.delta.is_json)
+        passage = Passage(segment, views(text, Direction.OUTPUT), Direction.OUTPUT)
+        return [Work(active, [passage], []) for active in actives]
+
+    def end(self, found: Sequence[Finding], observed: Sequence[Finding]) -> str:
+        """The rest of the channel as it may leave."""
         guard = self.guard
-        released = ""
-        if len(self.text) > self.done:
-            released = self._release(len(self.text), [*guard.holding, *guard.whole_only])
-        if guard.observing and self.all and not guard.stopped:
-            whole = Segment(self.delta.path, self.delta.origin, "".join(self.all), is_json=self.delta.is_json)
-            for one in guard.look(guard.observing, whole):
-                guard.note(one, whole.text[one.start : one.end], self.delta.channel)
-        return released
+        if guard.stopped:
+            return ""
+        released = self._release(len(self.text), found)
+        if observed and not guard.stopped:
+            text = "".join(self.all)
+            for one in observed:
+                guard.note(one, text, 0, self.delta.channel, repeated=self.whole)
+        return self.delta.text if self.whole and not self.acting else released
 
 
-def _may_act(policy: Policy, active: ActiveDetector) -> bool:
-    """Whether any finding of a detector could mask or block an answer."""
-    if STRENGTH[active.actions[1]] >= STRENGTH[Action.MASK]:
-        return True
-    return any(
-        actions[1] is not None and STRENGTH[actions[1]] >= STRENGTH[Action.MASK]
-        for actions in policy.rule_actions.values()
-    )
+def _can_hold(active: ActiveDetector) -> bool:
+    return active.detector.cost is Cost.INLINE and hasattr(active.detector, "hold")

@@ -10,6 +10,7 @@ from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Usage
+from sigmaguard.wire.multipart import Form
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
 
@@ -30,16 +31,18 @@ class Exchange:
         "body",
         "codec",
         "content",
-        "encoding",
         "faults",
         "first_byte",
+        "form",
         "forwarded",
         "id",
         "identity",
         "input",
         "method",
         "model",
+        "out",
         "output",
+        "plain",
         "raw",
         "recorded",
         "request",
@@ -68,8 +71,10 @@ class Exchange:
         self.target: Target | None = None
         self.ticket: Ticket | None = None
         self.raw = b""
-        self.encoding = ""
         self.body: object = None
+        self.form: Form | None = None
+        self.plain = b""  # what was inspected: the body without its content encoding
+        self.out: web.StreamResponse | None = None  # an answer whose head has left
         self.segments: list[Segment] = []
         self.model = ""
         self.method = ""

@@ -3,16 +3,38 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from sigmaguard.decide import decide
 from sigmaguard.detector import Cost
 from sigmaguard.inspection import Inspection, Work
 from sigmaguard.memory import VerdictMemory
-from sigmaguard.model import Direction, Mode, Segment, Timing, Verdict
+from sigmaguard.model import Direction, Finding, Mode, Segment, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard_proxy.pool import DetectorPool, PoolFullError
 
 INLINE_CHARS = 20_000  # about 1 ms of inline detectors (50 us a KB); more goes to a thread
+
+
+class Inspected(Protocol):
+    """What takes the answers of work: an inspection, or the end of a streamed channel."""
+
+    @property
+    def policy(self) -> Policy:
+        """Whose budget counts."""
+        ...
+
+    def run(self, work: Work) -> None:
+        """Runs work right here."""
+        ...
+
+    def take(self, work: Work, answer: Sequence[Sequence[Finding]]) -> None:
+        """Takes an answer."""
+        ...
+
+    def fail(self, work: Work, message: str, *, timed_out: bool = False) -> None:
+        """Notes that there is none."""
+        ...
 
 
 class Inspecting:
@@ -33,15 +55,7 @@ class Inspecting:
         """Runs what is still to be run and decides. Never raises for a detector's failure."""
         work = inspection.work()
         if work:
-            deadline = time.perf_counter() + inspection.policy.budget_ms / 1000.0
-            heavy: list[Work] = []
-            for one in work:
-                if one.active.detector.cost is Cost.INLINE and _size(one) <= INLINE_CHARS:
-                    inspection.run(one)
-                else:
-                    heavy.append(one)
-            if heavy:
-                await asyncio.gather(*(self._pooled(inspection, one, deadline) for one in heavy))
+            await self.run(inspection, work)
         findings = inspection.finish()
         return decide(
             inspection.policy,
@@ -53,7 +67,19 @@ class Inspecting:
             score=inspection.score,
         )
 
-    async def _pooled(self, inspection: Inspection, work: Work, deadline: float) -> None:
+    async def run(self, inspection: Inspected, work: Sequence[Work]) -> None:
+        """Runs work within the policy's time budget, light work here and the rest in the pool."""
+        deadline = time.perf_counter() + inspection.policy.budget_ms / 1000.0
+        heavy: list[Work] = []
+        for one in work:
+            if is_light(one):
+                inspection.run(one)
+            else:
+                heavy.append(one)
+        if heavy:
+            await asyncio.gather(*(self._pooled(inspection, one, deadline) for one in heavy))
+
+    async def _pooled(self, inspection: Inspected, work: Work, deadline: float) -> None:
         name = work.active.detector.name
         try:
             left = deadline - time.perf_counter()
@@ -66,6 +92,11 @@ class Inspecting:
             inspection.fail(work, f"{type(error).__name__} in {name}")
         else:
             inspection.take(work, answer)
+
+
+def is_light(work: Work) -> bool:
+    """Whether work may run on the event loop."""
+    return work.active.detector.cost is Cost.INLINE and _size(work) <= INLINE_CHARS
 
 
 def _size(work: Work) -> int:

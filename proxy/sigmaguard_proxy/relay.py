@@ -3,27 +3,32 @@
 Knows content types and when to record; streams are guarded by `streaming.py`.
 """
 
-import time
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
 
 import aiohttp
 from aiohttp import web
 
 from sigmaguard.errors import WireError
-from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Segment, Timing, Verdict
-from sigmaguard.model import Origin as Origins
-from sigmaguard.wire.body import encode_edits, parse_body
-from sigmaguard_proxy.acting import apply_edits, mask_answer, restore_edits
+from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Origin, Segment, Timing, Verdict
+from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
+from sigmaguard.wire.codec import Edit
+from sigmaguard_proxy.acting import mask_answer, restore_edits
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
-from sigmaguard_proxy.faults import upstream_fault
+from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
+from sigmaguard_proxy.receiving import chunks, receive
 from sigmaguard_proxy.refusing import blocked, error_response
+from sigmaguard_proxy.repeats import without_repeats
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.streaming import GuardedStream
 from sigmaguard_proxy.upstreams import returned_headers
 
 WHOLE_BYTES = 262_144  # a raw answer of known length up to this goes in one write
-TEXT_TYPES = ("text/", "application/x-ndjson", "application/jsonl", "application/xml")
+BINARY_TYPES = ("audio/", "image/", "video/", "font/", "application/pdf", "application/zip", "application/x-tar")
+LINES_TYPES = ("jsonl", "ndjson")
+DONE = b"[DONE]"  # after it OpenAI's clients hang up, so the record is kept before it leaves
 
 
 class Relay:
@@ -38,23 +43,26 @@ class Relay:
         async with answer:
             exchange.status = answer.status
             length = answer.content_length
-            if length is not None and length <= WHOLE_BYTES:
-                body = await _read(exchange, answer, WHOLE_BYTES)
+            if length is not None and length <= WHOLE_BYTES and exchange.request.method != "HEAD":
+                body = await receive(exchange, answer, None)
                 self._record(exchange)
                 return _response(exchange, answer, body)
             return await self._pump(exchange, answer)
 
     async def _pump(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Every piece as it comes. The record is kept before the last of a known length, or before the end."""
         out = _stream_response(exchange, answer)
-        await out.prepare(exchange.request)
-        held = b""
-        async for chunk in _chunks(exchange, answer):
-            if held:
-                await out.write(held)
-            held = chunk
-        self._record(exchange)  # one chunk behind, so that the record is kept before the last byte
-        if held:
-            await out.write(held)
+        length = answer.content_length
+        await _begin(exchange, out)
+        since = perf_counter()
+        async for chunk in chunks(exchange, answer):
+            if (length is not None and exchange.response_bytes >= length) or chunk.rstrip().endswith(DONE):
+                exchange.upstream_s += perf_counter() - since
+                since = perf_counter()
+                self._record(exchange)
+            await out.write(chunk)
+        exchange.upstream_s += perf_counter() - since
+        self._record(exchange)
         await out.write_eof()
         return out
 
@@ -63,17 +71,20 @@ class Relay:
         async with answer:
             exchange.status = answer.status
             if _is_stream(answer):
-                return await GuardedStream(self._services, exchange, answer, self._record).observe()
-            if not _is_text(answer):
+                out = _stream_response(exchange, answer)
+                return await self._streamed(exchange, answer, out, is_shadow=True)
+            length = answer.content_length
+            if not _has_text(exchange, answer) or (length or 0) > exchange.policy.limits.response_bytes:
                 return await self._pump(exchange, answer)
-            body = await _read(exchange, answer, None)
+            body = await receive(exchange, answer, None)
             try:
-                plain, parsed, segments = self._decode(exchange, answer, body)
-            except WireError as error:
-                exchange.faults.append(Fault(FaultSource.UPSTREAM, error.kind, str(error)))
-            else:
-                del plain, parsed
+                _, _, segments = self._decode(exchange, answer, body)
                 exchange.output = await self._judge(exchange, segments)
+            except WireError as error:
+                exchange.faults.append(Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error)))
+            except Exception as error:  # the shadow's door: a fault of ours must not change what passes
+                fault = internal_fault("internal_error", f"{type(error).__name__} while inspecting an answer")
+                exchange.faults.append(fault.fault)
             self._record(exchange)
             return _response(exchange, answer, body)
 
@@ -82,48 +93,62 @@ class Relay:
         async with answer:
             exchange.status = answer.status
             if _is_stream(answer):
-                return await GuardedStream(self._services, exchange, answer, self._record).guard()
-            if not _is_text(answer):
+                out = _stream_response(exchange, answer)
+                out.headers.popall("Content-Encoding", None)
+                return await self._streamed(exchange, answer, out, is_shadow=False)
+            if not _has_text(exchange, answer):
                 return await self._pump(exchange, answer)
-            limit = exchange.policy.limits.response_bytes
-            body = await _read(exchange, answer, limit)
+            body = await receive(exchange, answer, exchange.policy.limits.response_bytes)
             return await self._whole(exchange, answer, body)
 
+    async def _streamed(
+        self, exchange: Exchange, answer: aiohttp.ClientResponse, out: web.StreamResponse, *, is_shadow: bool
+    ) -> web.StreamResponse:
+        stream = GuardedStream(self._services, exchange, answer, self._record)
+        out.content_length = None
+        await _begin(exchange, out)
+        try:
+            await (stream.observe(out) if is_shadow else stream.guard(out))
+            await out.write_eof()
+        except (asyncio.CancelledError, ConnectionError, FaultError):
+            if not exchange.recorded:
+                stream.judge()
+            raise
+        finally:
+            answer.close()
+        return out
+
     async def _whole(self, exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes) -> web.Response:
-        since = time.perf_counter()
+        since = perf_counter()
         try:
             plain, parsed, segments = self._decode(exchange, answer, body)
         except WireError as error:
+            fault = upstream_fault(f"upstream_{error.kind}", f"the upstream's answer cannot be inspected: {error}")
             if exchange.policy.on_fault is OnFault.CLOSED:
-                raise upstream_fault(
-                    f"upstream_{error.kind}", f"the upstream's answer cannot be inspected: {error}"
-                ) from error
-            exchange.faults.append(Fault(FaultSource.UPSTREAM, error.kind, str(error)))
+                raise fault from error
+            exchange.faults.append(fault.fault)
             self._record(exchange)
             return _response(exchange, answer, body)
         exchange.clock("relay", since)
-        verdict = await self._judge(exchange, segments)
-        exchange.output = verdict
+        verdict = exchange.output = await self._judge(exchange, segments)
         if verdict.action is Action.BLOCK:
             refusal = blocked(exchange, verdict)
             exchange.status = refusal.status
             self._record(exchange)
             return error_response(exchange, refusal)
-        edits = (
-            mask_answer(exchange.policy, verdict, segments, self._services.mask_key)
-            if verdict.action is Action.MASK
-            else []
-        )
+        since = perf_counter()
+        edits: list[Edit] = []
+        if verdict.action is Action.MASK:
+            edits = mask_answer(exchange.policy, verdict, segments, self._services.mask_key)
         if exchange.vault:
-            since = time.perf_counter()
             edits = restore_edits(exchange.vault, segments, edits)
-            exchange.clock("restore", since)
         if edits:
-            body = (
-                apply_edits(segments[0].text, edits).encode() if parsed is None else encode_edits(plain, parsed, edits)
-            )
+            body = apply_edits(segments[0].text, edits).encode() if parsed is None else encode_edits(plain, edits)
+            if parsed is not None:
+                body = without_repeats(body, edits)
+        exchange.clock("restore", since)
         self._record(exchange)
-        return _response(exchange, answer, body, edited=bool(edits))
+        return _response(exchange, answer, body, is_edited=bool(edits))
 
     def _decode(
         self, exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes
@@ -131,21 +156,28 @@ class Relay:
         """The plain bytes, the parsed body (None where it is bare text) and its segments. Raises WireError."""
         codec = exchange.codec
         assert codec is not None
+        if exchange.who.keep_content:
+            exchange.content = body
         plain = decode_body(body, answer.headers.get("Content-Encoding", ""), exchange.policy.limits.response_bytes)
         if not plain.strip():
             return plain, None, []
-        if "json" in answer.content_type or plain[:1] in (b"{", b"["):
+        kind = answer.content_type
+        is_json = "json" in kind or plain[:1] in (b"{", b"[")
+        if is_json and not any(name in kind for name in LINES_TYPES):
             parsed = parse_body(plain)
             exchange.usage = codec.usage(parsed)
-            return plain, parsed, codec.decode_response(parsed)
+            try:
+                return plain, parsed, codec.decode_response(parsed)
+            except RecursionError as error:
+                raise WireError("too_deep", "the answer is nested too deep") from error
         try:
             text = plain.decode()
         except UnicodeDecodeError as error:
             raise WireError("not_utf8", "the text is not UTF-8") from error
-        return plain, None, [Segment("", Origins.ASSISTANT, text)]
+        return plain, None, [Segment("", Origin.ASSISTANT, text)]
 
     async def _judge(self, exchange: Exchange, segments: list[Segment]) -> Verdict:
-        since = time.perf_counter()
+        since = perf_counter()
         inspecting = self._services.inspecting
         inspection = inspecting.begin(
             exchange.policy, Direction.OUTPUT, Timing.BEFORE, segments, exchange.who.subject.tenant
@@ -159,44 +191,25 @@ def _is_stream(answer: aiohttp.ClientResponse) -> bool:
     return answer.content_type == "text/event-stream"
 
 
-def _is_text(answer: aiohttp.ClientResponse) -> bool:
-    kind = answer.content_type
-    return "json" in kind or kind.startswith(TEXT_TYPES) or kind == "application/octet-stream"
+def _has_text(exchange: Exchange, answer: aiohttp.ClientResponse) -> bool:
+    """Whether an answer is to be read: all are but those that say they are a picture, sound or file."""
+    return exchange.request.method != "HEAD" and not answer.content_type.startswith(BINARY_TYPES)
 
 
-async def _read(exchange: Exchange, answer: aiohttp.ClientResponse, limit_bytes: int | None) -> bytes:
-    """The whole answer. Raises FaultError where it breaks off, stalls or is over the limit."""
-    since = time.perf_counter()
-    pieces: list[bytes] = []
-    size = 0
-    async for chunk in _chunks(exchange, answer):
-        pieces.append(chunk)
-        size += len(chunk)
-        if limit_bytes is not None and size > limit_bytes:
-            raise upstream_fault(
-                "upstream_too_large", f"the upstream's answer is over {limit_bytes} bytes", retryable=False
-            )
-    exchange.upstream_s += time.perf_counter() - since
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+async def _begin(exchange: Exchange, out: web.StreamResponse) -> None:
+    """Sends an answer's head: from here on nothing else can be said to the caller."""
+    exchange.out = out
+    await out.prepare(exchange.request)
 
 
-async def _chunks(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.content.iter_any():
-            exchange.response_bytes += len(chunk)
-            yield chunk
-    except (aiohttp.ServerTimeoutError, TimeoutError) as error:
-        raise upstream_fault("upstream_timeout", "the upstream fell silent in the middle of its answer", 504) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise upstream_fault("upstream_reset", "the upstream broke off in the middle of its answer") from error
-
-
-def _response(exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes, *, edited: bool = False) -> web.Response:
+def _response(
+    exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes, *, is_edited: bool = False
+) -> web.Response:
     headers = returned_headers(answer.headers)
-    if edited:
+    if is_edited:
         headers.popall("Content-Encoding", None)
     headers.update(exchange.headers())
-    exchange.first_byte = time.perf_counter()
+    exchange.first_byte = perf_counter()
     return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
 
 
@@ -206,5 +219,4 @@ def _stream_response(exchange: Exchange, answer: aiohttp.ClientResponse) -> web.
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     if answer.content_length is not None:
         out.content_length = answer.content_length
-    exchange.first_byte = time.perf_counter()
     return out

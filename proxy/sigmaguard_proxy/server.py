@@ -3,25 +3,24 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
-import aiohttp
 from aiohttp import web
 
 from sigmaguard.errors import WireError
-from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFault, Timing, Verdict
-from sigmaguard.wire.body import encode_edits, parse_body
+from sigmaguard.inspection import Inspection
+from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFault, Outcome, Timing, Verdict
+from sigmaguard.wire.body import encode_edits
 from sigmaguard.wire.codec import Refusal
+from sigmaguard_proxy.accepting import continued, decode, go_on, read_body, too_large, whole_body
 from sigmaguard_proxy.acting import mask_request
-from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
-from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault, overloaded, upstream_fault
+from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault, overloaded
+from sigmaguard_proxy.forwarding import abandon, send, send_unread
 from sigmaguard_proxy.ports import Caller
 from sigmaguard_proxy.refusing import blocked, error_response
 from sigmaguard_proxy.relay import Relay
 from sigmaguard_proxy.services import Services
-from sigmaguard_proxy.upstreams import forward_url, forwarded_headers
-
-BODY_TIMEOUT_S = 60.0  # a caller that needs longer to send one body is not going to
 
 
 class Proxy:
@@ -53,6 +52,9 @@ class Proxy:
         except asyncio.CancelledError:
             exchange.status = 499  # the caller hung up; nginx's word for it
             raise
+        except ConnectionError:  # seen while writing, before the server has told us
+            exchange.status = 499
+            return exchange.out or web.Response(status=499)
         except Exception as error:  # the exchange door: whatever it was, the caller gets a clear answer
             self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
             fault = internal_fault("internal_error", "Sigmaguard failed on this exchange; nothing was let through")
@@ -77,51 +79,74 @@ class Proxy:
     async def _stages(self, exchange: Exchange) -> web.StreamResponse:
         self._accept(exchange)
         self._identify(exchange)
-        if exchange.mode is Mode.OFF:
-            await self._limit(exchange)
-            return await self.relay.raw(exchange, await self._send_unread(exchange))
-        await self._read(exchange)
-        await self._limit(exchange)
-        if exchange.codec is None:
-            return await self.relay.raw(exchange, await self._send(exchange, exchange.raw))
+        await go_on(exchange.request)
+        if exchange.mode is Mode.OFF or exchange.codec is None:
+            return await self._unread(exchange)
         if exchange.mode is Mode.SHADOW:
             return await self._shadow(exchange)
         return await self._enforce(exchange)
 
+    async def _unread(self, exchange: Exchange) -> web.StreamResponse:
+        """The firewall is off, or the endpoint is unknown and the policy lets it pass: nothing is looked at."""
+        if exchange.mode is not Mode.OFF:
+            outcomes = tuple((name, Outcome.NOT_RUN) for name in exchange.policy.detectors)
+            exchange.input.append(Verdict(Action.ALLOW, Action.ALLOW, exchange.mode, outcomes=outcomes))
+        await self._limit(exchange)
+        return await self.relay.raw(exchange, await send_unread(self.services.session, exchange))
+
     async def _enforce(self, exchange: Exchange) -> web.StreamResponse:
-        verdict = await self._inspect(exchange, Timing.BEFORE)
+        await self._read(exchange)
+        await self._limit(exchange)
+        verdict = await self._judge(exchange, self._begin(exchange, Timing.BEFORE))
         if verdict.action is Action.BLOCK:
             return self._refuse(exchange, blocked(exchange, verdict))
         body = self._act(exchange, verdict)
+        forward = partial(send, self.services.session, exchange, body, is_edited=body is not exchange.raw)
         parallel = self._begin(exchange, Timing.PARALLEL)
         if not parallel.fresh:
             verdict = await self._judge(exchange, parallel)
             if verdict.action is Action.BLOCK:
                 return self._refuse(exchange, blocked(exchange, verdict))
-            return await self.relay.guarded(exchange, await self._send(exchange, body))
-        sending = self.services.tasks.spawn(self._send(exchange, body), name="forward")
+            return await self.relay.guarded(exchange, await forward())
+        task = self.services.tasks.spawn(forward(), name="forward")
         try:
             verdict = await self._judge(exchange, parallel)
             if verdict.action is Action.BLOCK:
-                self._abandon(sending)
+                abandon(task)
                 return self._refuse(exchange, blocked(exchange, verdict))
-            answer = await sending
-        except asyncio.CancelledError:
-            self._abandon(sending)
+            answer = await task
+        except BaseException:
+            abandon(task)
             raise
         return await self.relay.guarded(exchange, answer)
 
     async def _shadow(self, exchange: Exchange) -> web.StreamResponse:
-        sending = self.services.tasks.spawn(self._send(exchange, exchange.raw), name="forward")
+        request, limit = exchange.request, exchange.policy.limits.request_bytes
+        exchange.raw, is_whole = await read_body(request, limit)
+        if is_whole:
+            self._decode(exchange)
+        else:
+            exchange.faults.append(too_large(limit).fault)
+        await self._limit(exchange)
+        body = exchange.raw if is_whole else continued(exchange.raw, request)
+        task = self.services.tasks.spawn(send(self.services.session, exchange, body), name="forward")
         try:
             await asyncio.sleep(0)  # let the request leave before any inspecting
-            await self._inspect(exchange, Timing.BEFORE)
-            await self._judge(exchange, self._begin(exchange, Timing.PARALLEL))
-            answer = await sending
-        except asyncio.CancelledError:
-            self._abandon(sending)
+            await self._observe(exchange)
+            answer = await task
+        except BaseException:
+            abandon(task)
             raise
         return await self.relay.shadowed(exchange, answer)
+
+    async def _observe(self, exchange: Exchange) -> None:
+        """What enforce would have done with a request; whatever fails here changes nothing."""
+        try:
+            for timing in (Timing.BEFORE, Timing.PARALLEL):
+                await self._judge(exchange, self._begin(exchange, timing))
+        except Exception as error:  # the shadow's door: a fault of ours must not change what passes
+            self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
+            exchange.faults.append(internal_fault("internal_error", f"{type(error).__name__} while inspecting").fault)
 
     def _accept(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -141,7 +166,7 @@ class Proxy:
     def _identify(self, exchange: Exchange) -> None:
         headers, target = exchange.request.headers, exchange.target
         assert target is not None
-        credential = headers.get("x-api-key") or headers.get("Authorization", "").removeprefix("Bearer ")
+        credential = headers.get("x-api-key") or headers.get("api-key") or _bearer(headers.get("Authorization", ""))
         caller = Caller(
             credential=credential,
             remote=exchange.request.remote or "",
@@ -172,34 +197,17 @@ class Proxy:
             )
 
     async def _read(self, exchange: Exchange) -> None:
-        """Stage 3: the body, decoded into segments. In shadow what cannot be decoded passes and is recorded."""
+        """Stage 3: the body, decoded into segments."""
+        exchange.raw = await whole_body(exchange.request, exchange.policy.limits.request_bytes)
+        self._decode(exchange)
+
+    def _decode(self, exchange: Exchange) -> None:
+        """What cannot be decoded is refused, or passes where the policy fails open or only watches."""
         since = time.perf_counter()
-        request, limits = exchange.request, exchange.policy.limits
-        enforce = exchange.mode is Mode.ENFORCE
-        exchange.raw = await _read_body(request, limits.request_bytes)
-        if exchange.codec is None or not exchange.raw:
-            exchange.clock("decode", since)
-            return
         try:
-            encoding = request.headers.get("Content-Encoding", "")
-            plain = decode_body(exchange.raw, encoding, limits.request_bytes)
-            content_type = request.headers.get("Content-Type", "")
-            if content_type.startswith("multipart/"):
-                decode = getattr(exchange.codec, "decode_multipart", None)
-                if decode is None:
-                    raise WireError("multipart", "this endpoint takes JSON, not multipart form data")
-                exchange.segments = decode(content_type, plain)
-            else:
-                exchange.body = parse_body(plain)
-                exchange.segments = exchange.codec.decode_request(exchange.body)
-                exchange.model = exchange.codec.model(exchange.body)
-                exchange.streamed = exchange.codec.wants_stream(exchange.body)
-            if len(exchange.segments) > limits.segments:
-                raise WireError("too_many_texts", f"the body holds more than {limits.segments} texts")
-            if encoding and plain is not exchange.raw:
-                exchange.encoding, exchange.raw = (encoding, plain) if enforce else ("", exchange.raw)
+            decode(exchange)
         except WireError as error:
-            if enforce and exchange.policy.on_fault is OnFault.CLOSED:
+            if exchange.mode is Mode.ENFORCE and exchange.policy.on_fault is OnFault.CLOSED:
                 raise client_fault(error.kind, str(error), 413 if error.kind == "body_too_large" else 400) from error
             exchange.faults.append(Fault(FaultSource.CLIENT, error.kind, str(error)))
             exchange.segments = []
@@ -229,17 +237,15 @@ class Proxy:
             )
         exchange.ticket = answer
 
-    def _begin(self, exchange: Exchange, timing: Timing):  # type: ignore[no-untyped-def]
+    def _begin(self, exchange: Exchange, timing: Timing) -> Inspection:
         return self.services.inspecting.begin(
             exchange.policy, Direction.INPUT, timing, exchange.segments, exchange.who.subject.tenant
         )
 
-    async def _inspect(self, exchange: Exchange, timing: Timing) -> Verdict:
-        return await self._judge(exchange, self._begin(exchange, timing))
-
-    async def _judge(self, exchange: Exchange, inspection) -> Verdict:  # type: ignore[no-untyped-def]
+    async def _judge(self, exchange: Exchange, inspection: Inspection) -> Verdict:
+        """Stage 5."""
         since = time.perf_counter()
-        verdict: Verdict = await self.services.inspecting.verdict(inspection, exchange.mode)
+        verdict = await self.services.inspecting.verdict(inspection, exchange.mode)
         exchange.input.append(verdict)
         exchange.clock("inspect", since)
         return verdict
@@ -250,76 +256,23 @@ class Proxy:
             return exchange.raw
         since = time.perf_counter()
         edits = mask_request(exchange, verdict, self.services.mask_key)
-        if edits and exchange.body is None:
-            raise client_fault("cannot_mask", "this upload holds what must be masked and cannot be edited in place")
-        body = encode_edits(exchange.raw, exchange.body, edits)
+        if not edits:
+            return exchange.raw
+        try:
+            body = exchange.form.encode(edits) if exchange.form else encode_edits(exchange.plain, edits)
+        except WireError as error:
+            raise client_fault("cannot_mask", f"what must be masked cannot be edited: {error}") from error
         exchange.clock("act", since)
         return body
 
-    async def _send_unread(self, exchange: Exchange) -> aiohttp.ClientResponse:
-        """Stage 7 with the firewall off: small bodies in one piece, large ones as they come."""
-        request = exchange.request
-        length = request.content_length
-        if length is not None and length <= 1_048_576:
-            exchange.raw = await request.content.read() if length else b""
-            return await self._send(exchange, exchange.raw)
-        return await self._send(exchange, request.content if request.can_read_body else b"")
-
-    async def _send(self, exchange: Exchange, body: bytes | aiohttp.StreamReader) -> aiohttp.ClientResponse:
-        """Stage 7: the request to the provider. Raises FaultError."""
-        request, target = exchange.request, exchange.target
-        assert target is not None
-        headers = forwarded_headers(request.headers)
-        if exchange.encoding:
-            headers.pop("Content-Encoding", None)
-        if exchange.trace is not None:
-            headers["traceparent"] = exchange.trace.header()
-        key = exchange.who.upstream_key
-        if key is not None:
-            by_header = "x-api-key" in headers or target.name == "anthropic"
-            # the virtual key never leaves; a provider that has no key here gets none
-            headers.pop("x-api-key", None)
-            headers.pop("Authorization", None)
-            if key.reveal():
-                if by_header:
-                    headers["x-api-key"] = key.reveal()
-                else:
-                    headers["Authorization"] = f"Bearer {key.reveal()}"
-        if isinstance(body, aiohttp.StreamReader) and request.content_length is not None:
-            headers["Content-Length"] = str(request.content_length)
-        exchange.forwarded = time.perf_counter()
-        try:
-            answer = await self.services.session.request(
-                request.method,
-                forward_url(target, request.rel_url.raw_query_string),
-                headers=headers,
-                data=body if body != b"" else None,
-                allow_redirects=False,
-            )
-        except aiohttp.ServerTimeoutError as error:
-            raise upstream_fault("upstream_timeout", f"upstream `{target.name}` did not answer in time", 504) from error
-        except aiohttp.ClientConnectorError as error:
-            raise upstream_fault("upstream_unreachable", f"upstream `{target.name}` cannot be reached") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise upstream_fault("upstream_failed", f"upstream `{target.name}` broke off before answering") from error
-        exchange.upstream_s += time.perf_counter() - exchange.forwarded
-        return answer
-
-    def _abandon(self, sending: asyncio.Task[aiohttp.ClientResponse]) -> None:
-        """Closes the way to the provider, whether it has answered yet or not."""
-
-        def close(task: asyncio.Task[aiohttp.ClientResponse]) -> None:
-            if not task.cancelled() and task.exception() is None:
-                task.result().close()
-
-        sending.add_done_callback(close)
-        sending.cancel()
-
-    def _refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
-        exchange.status = refusal.status
-        if exchange.raw and exchange.request.content_length is None:
-            pass
-        return error_response(exchange, refusal)
+    def _refuse(self, exchange: Exchange, refusal: Refusal) -> web.StreamResponse:
+        """The refusal as an answer; where one has begun already nothing can be said, so it breaks off."""
+        if exchange.out is None:
+            exchange.status = refusal.status
+            return error_response(exchange, refusal)
+        if exchange.request.transport is not None:
+            exchange.request.transport.close()
+        return exchange.out
 
     def record(self, exchange: Exchange) -> None:
         """Stage 10, before the answer's last byte leaves. Raises FaultError where nothing can be recorded."""
@@ -357,26 +310,6 @@ class Proxy:
         return web.json_response({"status": state, "degraded": degraded}, status=status)
 
 
-async def _read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
-    """The whole body. Raises FaultError where it is too large, too slow or cut short."""
-    length = request.content_length
-    if length is not None and length > limit_bytes:
-        raise client_fault("body_too_large", f"the body is {length} bytes; this policy allows {limit_bytes}", 413)
-    if not request.can_read_body:
-        return b""
-    content = request.content
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            while True:
-                piece = await content.readany()
-                if not piece:
-                    break
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit_bytes:
-                    raise client_fault("body_too_large", f"the body is over the {limit_bytes} bytes allowed", 413)
-    except TimeoutError as error:
-        raise client_fault("body_timeout", f"the body did not arrive within {BODY_TIMEOUT_S:g} s", 408) from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _bearer(authorization: str) -> str:
+    """The token of a bearer credential (RFC 6750; the scheme's case does not matter)."""
+    return authorization[7:].strip() if authorization[:7].lower() == "bearer " else authorization

@@ -3,24 +3,31 @@
 Knows frames and channels; what may leave is the guard's decision.
 """
 
-import time
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from sigmaguard.decide import decide
 from sigmaguard.errors import WireError
-from sigmaguard.mask import Restorer, Vault, mask_segment
-from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, Mode, Segment
-from sigmaguard.stream import Stop, StreamGuard
-from sigmaguard.wire.codec import Edit, Frame, Refusal
-from sigmaguard.wire.sse import SseDecoder
+from sigmaguard.mask import Vault
+from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, OnFault, Segment
+from sigmaguard.restore import Restorer
+from sigmaguard.stream import Closing, Stop, StreamGuard
+from sigmaguard.wire.codec import Delta, Edit, Frame
+from sigmaguard.wire.sse import SseDecoder, SseEvent
+from sigmaguard_proxy.acting import mask
 from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
+from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
+from sigmaguard_proxy.inspecting import is_light
+from sigmaguard_proxy.receiving import chunks
 from sigmaguard_proxy.refusing import blocked
 from sigmaguard_proxy.services import Services
-from sigmaguard_proxy.upstreams import returned_headers
+
+KEPT_BYTES = 4 * 1024 * 1024  # of a stream whose content is kept for the audit log
 
 
 class GuardedStream:
@@ -40,188 +47,243 @@ class GuardedStream:
         self._record = record
         self._codec = exchange.codec
         self._frames = exchange.codec.stream()
-        encoding = answer.headers.get("Content-Encoding", "")
-        self._decoder = Decoder(encoding, exchange.policy.limits.response_bytes) if encoding else None
+        self._encoding = answer.headers.get("Content-Encoding", "")
+        self._decoder: Decoder | None = None
         self._sse = SseDecoder()
         self._guard = StreamGuard(exchange.policy, self._mask, services.inspecting.digest_key)
         self._vault = exchange.vault if exchange.vault else None
         self._restorers: dict[str, Restorer] = {}
-        self._is_json: dict[str, bool] = {}
-        self._no_vault = Vault(())
+        self._pieces: list[bytes] = []
+        self._content: list[bytes] = []
+        self._since = perf_counter()
         self._busy_s = 0.0
 
     def _mask(self, segment: Segment, findings: Sequence[Finding]) -> list[Edit]:
-        return mask_segment(
-            segment,
-            findings,
-            self._exchange.policy.masks,
-            self._no_vault,
-            self._services.mask_key,
-            Direction.OUTPUT,
-        )
+        policy, key = self._exchange.policy, self._services.mask_key
+        return mask(segment, findings, policy, Vault(()), key, Direction.OUTPUT)
 
-    async def observe(self) -> web.StreamResponse:
+    # shadow
+
+    async def observe(self, out: web.StreamResponse) -> None:
         """Shadow: every byte as it came, at once; the guard looks at a copy."""
-        out = self._open()
-        await out.prepare(self._exchange.request)
-        watching, held = True, b""
-        async for chunk in self._chunks():
-            if held:
-                await out.write(held)
-            held = b""
-            if watching:
-                watching, ends = self._watch(chunk)
-                if ends:
-                    held = chunk
-                    continue
-            await out.write(chunk)
-        self._finish_watch(watching)
-        self._record(self._exchange)
-        if held:
-            await out.write(held)
-        await out.write_eof()
-        return out
+        is_watching = True
+        async for chunk in chunks(self._exchange, self._answer):
+            frames = self._seen(chunk) if is_watching else []
+            if frames is None or any(frame.ends for frame in frames):
+                # clients hang up after the last event, so it leaves once the record is kept
+                is_watching = is_watching and await self._watch(frames)
+                self._end()
+                await out.write(chunk)
+            else:
+                await out.write(chunk)
+                is_watching = is_watching and await self._watch(frames)
+        if is_watching:
+            await self._watch(self._seen(b"", last=True))
+        self._end()
 
-    def _watch(self, chunk: bytes) -> tuple[bool, bool]:
-        """Feeds the guard; whether to go on watching, and whether this chunk ends the answer."""
-        ends = False
+    def _seen(self, chunk: bytes, *, last: bool = False) -> list[Frame] | None:
+        """The frames of a chunk; None where they cannot be read."""
+        frames: list[Frame] = []
         try:
-            for frame in self._decode(chunk):
+            for event in self._events(chunk, last=last):
+                frame = self._frame(event)
+                self._frames.keep(frame)
+                frames.append(frame)
+        except WireError as error:
+            self._exchange.faults.append(Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error)))
+            return None
+        return frames
+
+    async def _watch(self, frames: list[Frame] | None) -> bool:
+        """Shows frames to the guard; whether to go on."""
+        try:
+            for frame in frames or ():
                 for delta in frame.deltas:
                     self._guard.feed(delta)
                 for channel in frame.closes:
-                    self._guard.finish(channel)
+                    await self._settle(self._guard.close(channel))
                 for segment in frame.wholes:
-                    self._guard.whole(segment)
-                ends = ends or frame.ends
-        except WireError as error:
-            self._exchange.faults.append(Fault(FaultSource.UPSTREAM, error.kind, str(error)))
-            return False, True
-        return self._guard.stopped is None, ends
+                    await self._settle(self._guard.arrived(segment))
+        except Exception as error:  # the shadow's door: a fault of ours must not change what passes
+            fault = internal_fault("internal_error", f"{type(error).__name__} while watching a stream")
+            self._exchange.faults.append(fault.fault)
+            return False
+        return frames is not None and self._guard.stopped is None
 
-    def _finish_watch(self, watching: bool) -> None:
-        if watching:
-            self._guard.finish_all()
-        self._judge()
+    # enforce
 
-    async def guard(self) -> web.StreamResponse:
+    async def guard(self, out: web.StreamResponse) -> None:
         """Enforce: frames leave as far as the guard lets their text go."""
-        out = self._open()
-        out.headers.popall("Content-Encoding", None)
-        await out.prepare(self._exchange.request)
+        pieces = self._pieces
         try:
-            async for chunk in self._chunks():
-                pieces, ends = self._pass(chunk)
+            async for chunk in chunks(self._exchange, self._answer):
+                ends = await self._pass(out, chunk)
                 if self._guard.stopped:
-                    return await self._stop(out, pieces)
+                    return await self._stop(out)
                 if ends:
                     self._end()
                 if pieces:
-                    await out.write(pieces)
-            tail = self._flush()
+                    await out.write(b"".join(pieces))
+                    pieces.clear()
+            await self._flush(out)
+            if self._guard.stopped:
+                return await self._stop(out)
+            self._end()
+            await out.write_eof(b"".join(pieces))
         except WireError as error:
-            return await self._break(out, error)
-        if self._guard.stopped:
-            return await self._stop(out, tail)
-        self._end()
-        if tail:
-            await out.write(tail)
-        await out.write_eof()
-        return out
+            await self._break(out, upstream_fault(f"upstream_{error.kind}", f"the upstream's stream broke: {error}"))
+        except FaultError as error:
+            await self._break(out, error)
 
-    def _pass(self, chunk: bytes) -> tuple[bytes, bool]:
-        """What of a chunk may leave now, and whether the answer ends with it."""
-        since = time.perf_counter()
-        pieces: list[bytes] = []
+    async def _pass(self, out: web.StreamResponse, chunk: bytes) -> bool:
+        """Puts what of a chunk may leave into `_pieces`; whether the answer ends with it."""
+        since = perf_counter()
         ends = False
-        for frame in self._decode(chunk):
+        for event in self._events(chunk):
+            frame = self._frame(event)
             ends = ends or frame.ends
-            pieces.append(self._one(frame))
+            if frame.closes or frame.wholes:
+                self._pieces.append(await self._ending(out, frame))
+            elif frame.deltas:
+                self._pieces.append(self._growing(frame))
+            else:
+                self._pieces.append(self._frames.keep(frame))
             if self._guard.stopped:
                 break
-        self._busy_s += time.perf_counter() - since
-        return b"".join(pieces), ends
+        self._busy_s += perf_counter() - since
+        return ends
 
-    def _decode(self, chunk: bytes) -> list[Frame]:
-        data = self._decoder.feed(chunk) if self._decoder else chunk
-        frames = [self._frames.decode(event.raw, event.event, event.data) for event in self._sse.feed(data)]
-        for frame in frames:
-            if frame.body is not None and not frame.deltas:
-                usage = self._codec.usage(frame.body)
-                if usage.input_tokens >= 0 or usage.output_tokens >= 0:
-                    self._exchange.usage = type(usage)(
-                        max(usage.input_tokens, self._exchange.usage.input_tokens),
-                        max(usage.output_tokens, self._exchange.usage.output_tokens),
-                    )
-        return frames
+    def _events(self, chunk: bytes, *, last: bool = False) -> list[SseEvent]:
+        exchange = self._exchange
+        if exchange.who.keep_content and exchange.response_bytes <= KEPT_BYTES:
+            self._content.append(chunk)
+        if self._encoding:
+            if self._decoder is None:
+                self._decoder = Decoder(self._encoding, exchange.policy.limits.response_bytes)
+            chunk = self._decoder.feed(chunk)
+            if last:
+                self._decoder.finish()
+        return self._sse.finish() if last else self._sse.feed(chunk)
 
-    def _one(self, frame: Frame) -> bytes:
-        """One frame as it may leave: unchanged, rewritten, or with held text sent before it."""
-        if not frame.deltas and not frame.closes and not frame.wholes:
-            return frame.raw
+    def _frame(self, event: SseEvent) -> Frame:
+        """An event decoded. What cannot be read passes only where the policy fails open, and is noted."""
+        exchange = self._exchange
+        try:
+            frame = self._frames.decode(event.raw, event.event, event.data)
+        except WireError as error:
+            if exchange.policy.on_fault is OnFault.CLOSED:
+                raise
+            fault = Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error))
+            if fault not in exchange.faults:
+                exchange.faults.append(fault)
+            return Frame(event.raw)
+        if frame.body is not None and not frame.deltas:
+            usage = self._codec.usage(frame.body)
+            if usage.input_tokens >= 0 or usage.output_tokens >= 0:
+                exchange.usage = type(usage)(
+                    max(usage.input_tokens, exchange.usage.input_tokens),
+                    max(usage.output_tokens, exchange.usage.output_tokens),
+                )
+        return frame
+
+    def _growing(self, frame: Frame) -> bytes:
+        """A frame that only adds text: unchanged, or with as much of it as may leave now."""
         texts: dict[str, str] = {}
-        last: dict[str, str] = {}
         changed = False
         for delta in frame.deltas:
-            text = self._restore(delta.channel, self._guard.feed(delta), is_json=delta.is_json)
+            text = self._fed(delta)
+            if self._guard.stopped:
+                return self._remains(frame.deltas, texts, text)
             changed = changed or text != delta.text
             texts[delta.path] = text
-            last[delta.channel] = delta.path
+        return self._frames.rewrite(frame, texts) if changed else self._frames.keep(frame)
+
+    async def _ending(self, out: web.StreamResponse, frame: Frame) -> bytes:
+        """A frame that ends channels or brings complete texts: held text goes before it or into it."""
+        texts: dict[str, str] = {}
+        paths: dict[str, str] = {}
+        changed = False
+        for delta in frame.deltas:
+            text = self._fed(delta)
+            if self._guard.stopped:
+                return self._remains(frame.deltas, texts, text)
+            changed = changed or text != delta.text
+            texts[delta.path] = text
+            paths[delta.channel] = delta.path
         before: list[bytes] = []
         for channel in frame.closes:
-            tail = self._close(channel)
-            if not tail:
-                continue
-            if channel in last:
-                texts[last[channel]] += tail
-                changed = True
-            else:
+            tail = await self._close(out, channel)
+            if channel in paths and not self._guard.stopped:
+                texts[paths[channel]] += tail
+                changed = changed or bool(tail)
+            elif tail:
                 before.append(self._frames.fragment(channel, tail))
+            if self._guard.stopped:
+                return b"".join(before) + self._remains(frame.deltas, texts, "")
         for segment in frame.wholes:
-            text = self._guard.whole(segment)
+            text = await self._settle(self._guard.arrived(segment), out)
+            if self._guard.stopped:
+                return b"".join(before)
             if self._vault:
                 text = self._vault.restore(text, is_json=segment.is_json)
             if text != segment.text:
                 texts[segment.path] = text
                 changed = True
-        if self._guard.stopped and not any(texts.values()):
-            return b"".join(before)
-        if changed:
-            before.append(self._frames.rewrite(frame, texts))
-        else:
-            before.append(frame.raw)
+        before.append(self._frames.rewrite(frame, texts) if changed else self._frames.keep(frame))
         return b"".join(before)
 
-    def _restore(self, channel: str, text: str, *, is_json: bool) -> str:
-        if self._vault is None:
-            return text
-        restorer = self._restorers.get(channel)
-        if restorer is None:
-            restorer = self._restorers[channel] = self._vault.restorer(is_json=is_json)
-            self._is_json[channel] = is_json
-        return restorer.feed(text)
-
-    def _close(self, channel: str) -> str:
-        tail = self._guard.finish(channel)
-        if self._vault is None:
-            return tail
-        restorer = self._restorers.pop(channel, None)
-        if restorer is None:
-            return tail
-        return restorer.feed(tail) + restorer.finish()
-
-    def _flush(self) -> bytes:
-        """What was still held when the upstream ended without saying so."""
-        pieces = [self._one(self._frames.decode(event.raw, event.event, event.data)) for event in self._sse.finish()]
-        for channel in {*self._guard.open_channels(), *self._restorers}:
-            tail = self._close(channel)
-            if tail:
-                pieces.append(self._frames.fragment(channel, tail))
+    def _remains(self, deltas: Sequence[Delta], texts: dict[str, str], last: str) -> bytes:
+        """What of a frame in which the answer was stopped may still leave: text alone, no reason to finish."""
+        pieces: list[bytes] = []
+        for delta in deltas:
+            text = texts.get(delta.path, last)
+            if text:
+                pieces.append(self._frames.fragment(delta.channel, text))
+            if delta.path not in texts:
+                break
         return b"".join(pieces)
 
-    def _judge(self) -> None:
+    def _fed(self, delta: Delta) -> str:
+        text = self._guard.feed(delta)
+        if self._vault is None:
+            return text
+        restorer = self._restorers.get(delta.channel)
+        if restorer is None:
+            restorer = self._restorers[delta.channel] = self._vault.restorer(is_json=delta.is_json)
+        text = restorer.feed(text)
+        return text + restorer.finish() if self._guard.stopped else text
+
+    async def _close(self, out: web.StreamResponse, channel: str) -> str:
+        tail = await self._settle(self._guard.close(channel), out)
+        restorer = self._restorers.pop(channel, None)
+        return tail if restorer is None else restorer.feed(tail) + restorer.finish()
+
+    async def _settle(self, closing: Closing | None, out: web.StreamResponse | None = None) -> str:
+        """Runs what the end of a channel asks for; the text it lets go."""
+        if closing is None:
+            return ""
+        if closing.known is None and closing.work:
+            if out is not None and self._pieces and not all(is_light(work) for work in closing.work):
+                await out.write(b"".join(self._pieces))  # what may leave does not wait for the pool
+                self._pieces.clear()
+            await self._services.inspecting.run(closing, closing.work)
+        return closing.release()
+
+    async def _flush(self, out: web.StreamResponse) -> None:
+        """What was still held when the upstream ended without saying so."""
+        for event in self._events(b"", last=True):
+            self._pieces.append(await self._ending(out, self._frame(event)))
+        for channel in dict.fromkeys((*self._guard.open_channels(), *self._restorers)):
+            tail = await self._close(out, channel)
+            if tail:
+                self._pieces.append(self._frames.fragment(channel, tail))
+
+    # both
+
+    def judge(self) -> None:
+        """What is known of the answer so far, as the exchange's verdict on it."""
         exchange, guard = self._exchange, self._guard
-        verdict = decide(
+        exchange.output = decide(
             exchange.policy,
             exchange.mode,
             Direction.OUTPUT,
@@ -230,56 +292,43 @@ class GuardedStream:
             outcomes=guard.outcomes,
             score=guard.score,
         )
-        exchange.output = verdict
         exchange.timings["relay"] = self._busy_s * 1000.0
+        exchange.upstream_s += max(0.0, perf_counter() - self._since - self._busy_s)
+        self._since, self._busy_s = perf_counter(), 0.0
+        if self._content:
+            exchange.content = b"".join(self._content)
 
     def _end(self) -> None:
         if not self._exchange.recorded:
-            self._judge()
+            self.judge()
             self._record(self._exchange)
 
-    async def _stop(self, out: web.StreamResponse, pieces: bytes) -> web.StreamResponse:
+    async def _stop(self, out: web.StreamResponse) -> None:
         """Cuts the answer with a proper final frame and leaves the upstream."""
-        exchange = self._exchange
+        exchange, stopped = self._exchange, self._guard.stopped
+        assert isinstance(stopped, Stop)
         self._answer.close()
-        self._judge()
+        self.judge()
         verdict = exchange.output
-        assert verdict is not None and isinstance(self._guard.stopped, Stop)
-        if verdict.action is not Action.BLOCK:
-            verdict = type(verdict)(Action.BLOCK, Action.BLOCK, Mode.ENFORCE, self._guard.stopped.rule)
-        refusal = blocked(exchange, verdict)
-        self._record(exchange)
-        await out.write(pieces + self._frames.refuse(refusal))
-        await out.write_eof()
-        return out
+        assert verdict is not None
+        if verdict.action is not Action.BLOCK:  # a bound that was met closes, whatever the policy says of faults
+            verdict = msgspec.structs.replace(verdict, action=Action.BLOCK, intended=Action.BLOCK, rule=stopped.rule)
+            exchange.output = verdict
+        final = self._frames.refuse(blocked(exchange, verdict))
+        self._record_quietly()
+        await out.write_eof(b"".join((*self._pieces, final)))
 
-    async def _break(self, out: web.StreamResponse, error: WireError) -> web.StreamResponse:
-        """The upstream does not keep to its protocol, so nothing more of it can be inspected."""
-        exchange = self._exchange
-        exchange.faults.append(Fault(FaultSource.UPSTREAM, error.kind, str(error)))
+    async def _break(self, out: web.StreamResponse, error: FaultError) -> None:
+        """The stream cannot go on, or nothing more of it can be inspected: says so as the protocol does."""
+        self._exchange.faults.append(error.fault)
         self._answer.close()
-        self._judge()
-        self._record(exchange)
-        refusal = Refusal(502, "api_error", f"upstream_{error.kind}", str(error), exchange.id)
-        await out.write(self._frames.refuse(refusal))
-        await out.write_eof()
-        return out
+        self.judge()
+        self._record_quietly()
+        await out.write_eof(b"".join((*self._pieces, self._frames.refuse(error.refusal(self._exchange.id)))))
 
-    def _open(self) -> web.StreamResponse:
-        headers = returned_headers(self._answer.headers)
-        headers.update(self._exchange.headers())
-        return web.StreamResponse(status=self._answer.status, reason=self._answer.reason, headers=headers)
-
-    async def _chunks(self):  # type: ignore[no-untyped-def]
-        exchange = self._exchange
+    def _record_quietly(self) -> None:
+        """Records an answer that is being cut anyway."""
         try:
-            async for chunk in self._answer.content.iter_any():
-                if not exchange.first_byte:
-                    exchange.first_byte = time.perf_counter()
-                exchange.response_bytes += len(chunk)
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            kind = "upstream_timeout" if isinstance(error, TimeoutError) else "upstream_reset"
-            raise WireError(
-                kind.removeprefix("upstream_"), "the upstream broke off in the middle of its answer"
-            ) from error
+            self._record(self._exchange)
+        except FaultError as error:
+            self._exchange.faults.append(error.fault)

@@ -43,3 +43,22 @@ def build(name: str, options: dict[str, object], rules: Sequence[Rule], where: s
 def origins(name: str) -> frozenset[Origin]:
     """The origins a detector looks at by default."""
     return DETECTORS[name][1]
+
+
+# Rule families of the detectors that name their rules themselves; the others' are in their rule files.
+FAMILIES: Mapping[str, frozenset[str]] = {
+    "phrases": frozenset({"injection", "jailbreak"}),
+    "injection": frozenset({"injection", "jailbreak"}),
+    "leaks": frozenset({"leak"}),
+    "dictionary": frozenset({"dictionary"}),
+    "canary": frozenset({"canary", "leak"}),
+    "urls": frozenset({"url"}),
+    "pii": frozenset({"pii"}),
+    "names": frozenset({"pii"}),
+}
+
+
+def families(name: str, rules: Sequence[Rule]) -> frozenset[str]:
+    """The families of the rules a detector may find; empty where they are not known."""
+    known = FAMILIES.get(name)
+    return known | {rule.id.partition(".")[0] for rule in rules} if known else frozenset()

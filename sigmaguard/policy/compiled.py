@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from sigmaguard.actions.compiled import Tools
 from sigmaguard.detector import Detector
-from sigmaguard.model import Action, Direction, OnFault, Origin, Timing
+from sigmaguard.model import Action, Direction, Finding, OnFault, Origin, Timing
 from sigmaguard.policy.pack import Limits, MaskConfig, Pack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveDetector:
-    """A detector with what the policy says of it."""
+    """A detector with what the policy says of it. `families` of rules it may find, empty: any."""
 
     detector: Detector
     actions: tuple[Action, Action]  # input, output
@@ -19,6 +19,7 @@ class ActiveDetector:
     timing: Timing
     origins: frozenset[Origin]
     on_fault: OnFault
+    families: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +80,25 @@ class Policy:
                 return self.rule_thresholds[name]
         active = self.detectors.get(detector)
         return active.threshold if active else 0.0
+
+    def counts(self, finding: Finding) -> bool:
+        """Whether a finding counts: its rule and family are enabled and its score reaches the threshold."""
+        rule, disabled = finding.rule, self.disabled
+        if disabled and (rule in disabled or rule.partition(".")[0] + ".*" in disabled):
+            return False
+        return finding.score >= self.threshold(rule, finding.detector)
+
+    def may_act(self, active: ActiveDetector, direction: Direction) -> bool:
+        """Whether any finding of a detector could mask or block in this direction."""
+        at = 0 if direction is Direction.INPUT else 1
+        strong = (Action.MASK, Action.BLOCK)
+        if active.actions[at] in strong:
+            return True
+        families = active.families
+        return any(
+            actions[at] in strong and (not families or name.partition(".")[0] in families)
+            for name, actions in self.rule_actions.items()
+        )
 
     def __repr__(self) -> str:
         return f"Policy({self.name!r}, revision={self.revision!r})"

@@ -62,7 +62,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_bytes: int = 32 * 1024 * 1024
     response_bytes: int = 64 * 1024 * 1024
     segments: int = 20_000
-    hold_chars: int = 65_536
+    hold_chars: int = 1_048_576
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

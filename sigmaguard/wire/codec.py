@@ -56,11 +56,21 @@ class StreamCodec(Protocol):
     """One stream's decoder and encoder; holds what it needs to shape frames like the upstream's."""
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
-        """What one server-sent event carries. Raises WireError for data that is not its protocol's."""
+        """What one server-sent event carries. Raises WireError for data that is not its protocol's.
+
+        The frame must be encoded (`keep`, `rewrite`) or dropped before the next event is decoded.
+        """
+        ...
+
+    def keep(self, frame: Frame) -> bytes:
+        """The frame as it came, but for what our own frames before it make untrue (sequence numbers)."""
         ...
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
-        """The frame with the strings at these pointers replaced, everything else kept."""
+        """The frame with the strings at these pointers replaced, everything else kept.
+
+        What repeats an edited text in other words (token log-probabilities) is taken out.
+        """
         ...
 
     def fragment(self, channel: str, text: str) -> bytes:

@@ -1,37 +1,49 @@
 """Finding texts in a body by a table of fields. Every string is a segment unless a table declares it opaque.
 
 A field nobody knows is walked whole, so a provider's new field is inspected before we hear of it.
+Opaque is what an identifier, an enum or binary data looks like: a text with spaces under an opaque key,
+or words where base64 should be, is inspected all the same.
 """
 
+from binascii import Error, a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
 from sigmaguard.model import Origin, Segment
+from sigmaguard.wire.locate import key_pointer
 from sigmaguard.wire.pointer import escape
 
-# Identifiers, enums and binary payloads: never text that a model reads as text.
+# Identifiers and enums: never text that a model reads as text.
 OPAQUE_KEYS = frozenset(
     {
         *("id", "object", "type", "role", "model", "status", "finish_reason", "stop_reason", "index", "created"),
         *("created_at", "system_fingerprint", "service_tier", "encoding_format", "tool_call_id", "tool_use_id"),
         *("call_id", "item_id", "response_id", "previous_response_id", "file_id", "container_id", "vector_store_id"),
-        *("encrypted_content", "signature", "b64_json", "media_type", "mime_type", "detail", "strict", "effort"),
-        *(
-            "cache_control",
-            "modalities",
-            "voice",
-            "quality",
-            "size",
-            "response_format_type",
-            "service",
-            "reasoning_effort",
-        ),
-        *("verbosity", "tool_choice_type", "truncation", "include", "betas", "speed", "encrypted_index"),
+        *("encrypted_content", "signature", "media_type", "mime_type", "detail", "strict", "effort", "service"),
+        *("cache_control", "modalities", "voice", "quality", "size", "format", "reasoning_effort", "verbosity"),
+        *("tool_choice_type", "truncation", "include", "betas", "speed", "encrypted_index", "response_format_type"),
+        *("stream", "obfuscation", "prompt_cache_retention", "output_format", "background", "moderation", "style"),
+        *("response_format", "stream_format", "phase", "ttl", "syntax", "search_context_size"),
+        "request_id",
+        *("approval_request_id", "agent_id", "caller_id", "conversation_id", "project_id", "skill_id"),
     }
 )
-# Opaque only when their object says so: base64 data beside a media type, audio data beside a format.
-BINARY_KEYS = frozenset({"data", "file_data"})
-LONG_KEY = 24  # an object key longer than any field name is text somebody hid there
+# Keys under which base64 of pictures, sound and files stands.
+BINARY_KEYS = frozenset({"data", "file_data", "result", "audio", "b64_json", "partial_image_b64", "delta"})
+# Log-probabilities repeat a text token by token; where the text is edited they are taken out (`clear_beside`).
+OPAQUE_TREES = frozenset({"logprobs"})
+LEAST_BINARY = 256  # characters of base64 that are taken for a file; less is read as text
+LONG_KEY = 16  # an object key of this length, or one that is no name, may be text somebody hid there
+# Names that long which schemas and endpoints really use.
+_NAMES = frozenset(
+    {
+        *("additionalProperties", "patternProperties", "unevaluatedProperties", "exclusiveMinimum"),
+        *("exclusiveMaximum", "contentMediaType", "minContains", "maxContains", "dependentRequired"),
+        *("parallel_tool_calls", "max_completion_tokens", "presence_penalty", "frequency_penalty"),
+        *("prompt_tokens_details", "completion_tokens_details", "content_filter_results", "reasoning_details"),
+    }
+)
+_TEXT_MEDIA = ("text/", "application/json", "application/xml", "application/javascript", "application/x-")
 
 
 class Collector:
@@ -45,7 +57,7 @@ class Collector:
     def text(self, path: str, text: object, origin: Origin, role: str = "", message: str = "") -> None:
         """One string; anything else is walked."""
         if type(text) is str:
-            if text and not _is_binary(text):
+            if text and not is_binary_url(text):
                 self.segments.append(Segment(path, origin, text, role, message))
         elif text is not None:
             self.walk(path, text, origin, role, message)
@@ -67,38 +79,73 @@ class Collector:
         message: str = "",
         opaque: frozenset[str] = OPAQUE_KEYS,
     ) -> None:
-        """Every string below a value, except below opaque keys and where the data is binary."""
+        """Every string below a value, except what is opaque. An empty `opaque` says that nothing is."""
         kind = type(value)
         if kind is str:
-            if value and not _is_binary(value):
+            if value and not (opaque and is_binary_url(value)):
                 self.segments.append(Segment(path, origin, value, role, message))
         elif kind is dict:
-            for key, inner in value.items():
-                if key in opaque and type(inner) is not dict and type(inner) is not list:
-                    continue
-                if (
-                    key in BINARY_KEYS
-                    and opaque
-                    and ("media_type" in value or "format" in value or "filename" in value)
-                ):
-                    continue
-                if type(inner) in (str, dict, list):
-                    self.walk(f"{path}/{escape(key)}", inner, origin, role, message, opaque)
-                if len(key) > LONG_KEY and " " in key:
-                    # a key cannot be edited in place; a finding in it can still block
-                    self.segments.append(Segment(f"{path}/{escape(key)}#key", origin, key, role, message))
+            self._object(path, value, origin, role, message, opaque)
         elif kind is list:
             for at, inner in enumerate(value):
-                if type(inner) in (str, dict, list):
+                if type(inner) in _WALKED:
                     self.walk(f"{path}/{at}", inner, origin, role, message, opaque)
+
+    def _object(
+        self, path: str, value: dict[str, Any], origin: Origin, role: str, message: str, opaque: frozenset[str]
+    ) -> None:
+        for key, inner in value.items():
+            kind = type(inner)
+            if kind is str:
+                if inner and not (opaque and _is_opaque(key, inner, value, opaque)):
+                    self.segments.append(Segment(f"{path}/{escape(key)}", origin, inner, role, message))
+            elif (kind is dict or kind is list) and not (opaque and key in OPAQUE_TREES):
+                self.walk(f"{path}/{escape(key)}", inner, origin, role, message, opaque)
+            if may_hide(key):
+                self.segments.append(Segment(key_pointer(f"{path}/{escape(key)}"), origin, key, role, message))
 
     def rest(self, body: Mapping[str, Any], known: frozenset[str], origin: Origin = Origin.DOCUMENT) -> None:
         """Every top-level field that the codec's table does not name."""
-        for key, value in body.items():
-            if key not in known and type(value) in (str, dict, list):
-                self.walk(f"/{escape(key)}", value, origin)
+        if body.keys() <= known:
+            return
+        self.walk("", {key: value for key, value in body.items() if key not in known}, origin)
 
 
-def _is_binary(text: str) -> bool:
-    """Whether a string is an inline picture or sound rather than text."""
-    return text.startswith("data:") and ";base64," in text[:128] and not text.startswith("data:text")
+_WALKED = frozenset({str, dict, list})
+
+
+def _is_opaque(key: str, text: str, beside: Mapping[str, Any], opaque: frozenset[str]) -> bool:
+    """Whether a string is an identifier, an enum or binary data by its key and by its looks."""
+    if key in opaque:
+        return is_word(text)
+    if key in BINARY_KEYS and len(text) >= LEAST_BINARY:
+        media = beside.get("media_type", beside.get("mime_type"))
+        if not (isinstance(media, str) and media.startswith(_TEXT_MEDIA)) and _is_base64(text):
+            return True
+    return is_binary_url(text)
+
+
+def is_word(text: str) -> bool:
+    """Whether a string has no white space, as identifiers and enums have none."""
+    return " " not in text and "\n" not in text and "\t" not in text
+
+
+def may_hide(key: str) -> bool:
+    """Whether an object key could hold text rather than name a field."""
+    return (len(key) >= LONG_KEY and key not in _NAMES) or not key.replace("-", "_").replace(".", "_").isidentifier()
+
+
+def is_binary_url(text: str) -> bool:
+    """Whether a string is a data URL of a picture, sound or file, and nothing but that."""
+    if not text.startswith("data:"):
+        return False
+    mark = text.find(";base64,", 5, 128)
+    return mark > 0 and not text.startswith(_TEXT_MEDIA, 5) and _is_base64(text[mark + 8 :])
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        a2b_base64(text, strict_mode=True)
+    except (Error, ValueError):  # ValueError: not ASCII
+        return False
+    return True

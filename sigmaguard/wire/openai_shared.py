@@ -64,6 +64,22 @@ def streams(body: object) -> bool:
     return isinstance(body, dict) and body.get("stream") is True
 
 
+def parse_event(data: bytes) -> dict[str, Any]:
+    """The JSON object of a server-sent event. Raises WireError where it is none."""
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise WireError("not_json", "an event of the stream is not JSON") from error
+    if not isinstance(body, dict):
+        raise WireError("not_an_object", "an event of the stream is not a JSON object")
+    return body
+
+
+def number_of(value: Any, default: int) -> int:
+    """An index where it is one, else the position it stands at."""
+    return value if type(value) is int and value >= 0 else default
+
+
 def collect_error(collector: Collector, body: dict[str, Any]) -> None:
     """An upstream's error is text from outside too."""
     error = body.get("error")

@@ -1,18 +1,13 @@
 """OpenAI's endpoints whose text is a field or two: completions, embeddings, moderations, images, audio, models."""
 
 from collections.abc import Mapping
-from email import message_from_bytes
-from email.policy import HTTP
-from typing import Any
 
-import orjson
-
-from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
-from sigmaguard.wire import pointer
-from sigmaguard.wire.codec import Delta, Frame, Refusal, StreamCodec, Usage
-from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.codec import Refusal, StreamCodec, Usage
+from sigmaguard.wire.fields import OPAQUE_KEYS, Collector
+from sigmaguard.wire.multipart import Form
 from sigmaguard.wire.openai_shared import as_object, collect_error, error_body, model_of, streams, usage_of
+from sigmaguard.wire.openai_text_stream import TextStream
 
 
 class SimpleCodec:
@@ -40,28 +35,25 @@ class SimpleCodec:
         if not isinstance(body, dict):
             collector.walk("", body, self._answer)
             return collector.segments
+        known = frozenset({"usage", "error"})
         if self.protocol == "openai.embeddings":
-            collector.rest(body, frozenset({"data", "usage", "model", "object", "error"}), self._answer)
-        else:
-            collector.rest(body, frozenset({"usage", "error"}), self._answer)
+            known |= {"data"}
+        collector.rest(body, known, self._answer)
         collect_error(collector, body)
         return collector.segments
 
-    def decode_multipart(self, content_type: str, raw: bytes) -> list[Segment]:
-        """The text fields of a form, read only. Raises WireError where the form cannot be read."""
-        form = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + raw, policy=HTTP)
-        if not form.is_multipart():
-            raise WireError("bad_multipart", "the body is not the multipart form its content type names")
+    def decode_form(self, form: Form) -> list[Segment]:
+        """The text fields and file names of a multipart form."""
         segments: list[Segment] = []
-        for part in form.iter_parts():
-            name = part.get_param("name", header="content-disposition")
-            if part.get_filename() is not None or not isinstance(name, str):
-                continue
-            payload = part.get_payload(decode=True)
-            text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-            if name not in ("model", "response_format", "language") and text:
-                origin = self._fields.get(name, Origin.USER)
-                segments.append(Segment(f"/{pointer.escape(name)}", origin, text, "user"))
+        for part in form.parts:
+            if (
+                part.text
+                and part.name not in OPAQUE_KEYS
+                and part.name not in ("language", "timestamp_granularities[]")
+            ):
+                segments.append(Segment(part.path, self._fields.get(part.name, Origin.USER), part.text, "user"))
+            if part.filename:
+                segments.append(Segment(part.path + "~filename", Origin.DOCUMENT, part.filename, "user"))
         return segments
 
     def stream(self) -> StreamCodec:
@@ -83,80 +75,3 @@ class SimpleCodec:
     def usage(self, body: object) -> Usage:
         """Token counts."""
         return usage_of(body)
-
-
-class TextStream:
-    """A stream of completions (`choices[].text`) or transcripts (`delta`)."""
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._last: dict[str, Any] = {}
-        self._open: set[str] = set()
-
-    def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
-        """One event. Raises WireError where its data is not a JSON object."""
-        if not data or data == b"[DONE]":
-            closes = tuple(sorted(self._open)) if data else ()
-            return Frame(raw, None, event, closes=closes, ends=bool(data))
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise WireError("not_json", "an event of the stream is not JSON") from error
-        if not isinstance(body, dict):
-            raise WireError("not_an_object", "an event of the stream is not a JSON object")
-        deltas: list[Delta] = []
-        closes_now: list[str] = []
-        collector = Collector()
-        self._last = body
-        if isinstance(body.get("delta"), str):
-            deltas.append(Delta("delta", "/delta", self._origin, body["delta"]))
-        choices = body.get("choices")
-        for at, choice in enumerate(choices if isinstance(choices, list) else ()):
-            if not isinstance(choice, dict):
-                continue
-            channel = f"{choice.get('index', at)}/text"
-            if isinstance(choice.get("text"), str) and choice["text"]:
-                deltas.append(Delta(channel, f"/choices/{at}/text", self._origin, choice["text"]))
-            if choice.get("finish_reason") is not None:
-                closes_now.append(channel)
-            if choice.get("logprobs"):
-                collector.walk(f"/choices/{at}/logprobs", choice["logprobs"], self._origin)
-        ends = False
-        if isinstance(body.get("text"), str):
-            collector.text("/text", body["text"], self._origin)
-            closes_now.append("delta")
-            ends = True
-        self._open.update(one.channel for one in deltas)
-        self._open.difference_update(closes_now)
-        collect_error(collector, body)
-        return Frame(raw, body, event, tuple(deltas), tuple(collector.segments), tuple(closes_now), ends)
-
-    def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
-        """The event with these strings replaced."""
-        for path, text in texts.items():
-            pointer.put(frame.body, path, text)
-        return _event(frame.event, frame.body)
-
-    def fragment(self, channel: str, text: str) -> bytes:
-        """An event that adds text to a channel."""
-        if channel == "delta":
-            return _event("", {**self._last, "type": "transcript.text.delta", "delta": text, "text": None})
-        index = int(channel.partition("/")[0])
-        choice = {"index": index, "text": text, "finish_reason": None, "logprobs": None}
-        return _event("", {**self._last, "choices": [choice]})
-
-    def refuse(self, refusal: Refusal) -> bytes:
-        """A verdict ends every choice with `content_filter`; a fault is an error event."""
-        if refusal.kind != "sigmaguard_blocked" or "choices" not in self._last:
-            return b"data: " + error_body(refusal) + b"\n\ndata: [DONE]\n\n"
-        details = {"code": refusal.code, "message": refusal.message, "exchange": refusal.exchange}
-        indexes = sorted({int(name.partition("/")[0]) for name in self._open if name != "delta"}) or [0]
-        choices = [
-            {"index": index, "text": "", "finish_reason": "content_filter", "logprobs": None} for index in indexes
-        ]
-        return _event("", {**self._last, "choices": choices, "sigmaguard": details}) + b"data: [DONE]\n\n"
-
-
-def _event(name: str, body: object) -> bytes:
-    head = b"event: %b\n" % name.encode() if name else b""
-    return head + b"data: " + orjson.dumps(body) + b"\n\n"

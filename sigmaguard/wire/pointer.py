@@ -1,5 +1,7 @@
 """JSON pointers (RFC 6901): read and write one place of a parsed body. Knows no protocol."""
 
+KEY = "~key"  # ends the pointer of an object's key itself: no escaped key holds a tilde that 0 or 1 does not follow
+
 
 def escape(token: str) -> str:
     """A key as it stands in a pointer."""
@@ -35,8 +37,26 @@ def put(body: object, pointer: str, value: object) -> None:
         at[int(last)] = value
     elif isinstance(at, dict) and last in at:
         at[last] = value
+    elif isinstance(at, dict) and last.endswith(KEY) and last.removesuffix(KEY) in at:
+        items = list(at.items())
+        at.clear()
+        at.update((value if key == last.removesuffix(KEY) else key, inner) for key, inner in items)
     else:
         raise LookupError(f"nothing stands at `{pointer}`")
+
+
+def clear_beside(body: object, pointer: str, key: str) -> bool:
+    """Empties `key` in every object on the way to a pointer (null, or [] for a list); whether there was one."""
+    at, cleared = body, False
+    for token in tokens(pointer):
+        if isinstance(at, dict) and at.get(key):
+            at[key] = [] if isinstance(at[key], list) else None
+            cleared = True
+        try:
+            at = _step(at, token)
+        except LookupError:  # the pointer of a key, or of something below a key that was edited
+            break
+    return cleared
 
 
 def _step(at: object, token: str) -> object:

@@ -1,6 +1,7 @@
 """Which codec serves a route. The one place that names every endpoint."""
 
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from sigmaguard.model import Origin
 from sigmaguard.wire.anthropic_messages import MessagesCodec
@@ -9,28 +10,54 @@ from sigmaguard.wire.openai_chat import ChatCodec
 from sigmaguard.wire.openai_responses import ResponsesCodec
 from sigmaguard.wire.openai_simple import SimpleCodec
 
+# Answers kept by the provider are read under their kind's route; batches of messages hold whole requests.
+_BELOW = ("/v1/models/", "/v1/responses/", "/v1/chat/completions/", "/v1/messages/")
+# Azure, Vertex and others serve these below paths of their own (`/openai/deployments/NAME/chat/completions`).
+_ENDINGS = (
+    *("/chat/completions", "/completions", "/responses", "/embeddings", "/moderations", "/v1/messages"),
+    *("/images/generations", "/images/edits", "/audio/speech", "/audio/transcriptions", "/audio/translations"),
+)
+
 
 class Routes:
-    """Codecs by method and path; a trailing slash does not make another route."""
+    """Codecs by path. Another spelling of a path (slashes, dots, percent-encoding, case) is the same route."""
 
     def __init__(self, codecs: Sequence[Codec]) -> None:
         self._codecs = tuple(codecs)
         self._by_path = {codec.endpoint: codec for codec in codecs}
 
     def find(self, method: str, path: str) -> Codec | None:
-        """The codec of a route, None where the route is unknown. Stored answers are read by their kind's codec."""
-        codec = self._by_path.get(path) or self._by_path.get(path.rstrip("/"))
+        """The codec of a route, None where the route is unknown."""
+        return self._by_path.get(path) or self._find(method, plain_path(path))
+
+    def _find(self, method: str, path: str) -> Codec | None:
+        codec = self._by_path.get(path)
         if codec is not None:
             return codec
-        if method in ("GET", "POST", "DELETE"):
-            for prefix in ("/v1/models", "/v1/responses", "/v1/chat/completions"):
-                if path.startswith(prefix + "/"):
-                    return self._by_path[prefix]
+        for below in _BELOW:
+            if path.startswith(below):
+                return self._by_path[below[:-1]]
+        if method == "POST":
+            for ending in _ENDINGS:
+                if path.endswith(ending):
+                    return self._by_path[ending if ending.startswith("/v1/") else "/v1" + ending]
         return None
 
     def all(self) -> Sequence[Codec]:
         """Every codec."""
         return self._codecs
+
+
+def plain_path(path: str) -> str:
+    """A path as a lenient server reads it: decoded twice, dot segments and doubled slashes gone, in lower case."""
+    parts: list[str] = []
+    for part in unquote(unquote(path)).replace("\\", "/").lower().split("/"):
+        name = part.partition(";")[0].strip()  # a path parameter, and spaces some servers cut off
+        if name == "..":
+            parts = parts[:-1]
+        elif name not in ("", "."):
+            parts.append(name)
+    return "/" + "/".join(parts)
 
 
 def registry() -> Routes:

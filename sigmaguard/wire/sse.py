@@ -7,7 +7,10 @@ import msgspec
 from sigmaguard.errors import WireError
 
 LIMIT_BYTES = 16 * 1024 * 1024  # of one event; an image in one frame is a few megabytes
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)|\r\n\n|\n\r\n")
+_END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")  # two line ends in a row, whichever kinds
+
+
+_BOM = b"\xef\xbb\xbf"
 
 
 class SseEvent(msgspec.Struct, frozen=True):
@@ -30,10 +33,11 @@ class SseDecoder:
         """The events that are complete with these bytes. Raises WireError where one is too large."""
         buffer = self._buffer + data if self._buffer else data
         events: list[SseEvent] = []
+        # after a lone CR the LF of a CRLF may still come: it then begins the next event, which ignores it
         start, search = 0, self._searched
         while True:
             end = _END.search(buffer, search)
-            if end is None or (end.end() == len(buffer) and buffer.endswith(b"\r") and not buffer.endswith(b"\r\r")):
+            if end is None:
                 break
             events.append(_parse(buffer[start : end.end()]))
             start = search = end.end()
@@ -52,11 +56,11 @@ class SseDecoder:
 def _parse(raw: bytes) -> SseEvent:
     event = ""
     data: list[bytes] = []
-    for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
-        if line.startswith(b"data:"):
-            data.append(line[6:] if line[5:6] == b" " else line[5:])
+    for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removeprefix(_BOM).split(b"\n"):
+        if line.startswith(b"data"):
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                data.append(value.removeprefix(b" "))
         elif line.startswith(b"event:"):
             event = line[6:].strip().decode("utf-8", "replace")
-        elif line.startswith(b"\xef\xbb\xbfdata:"):
-            data.append(line[8:].strip())
     return SseEvent(raw, event, b"\n".join(data))

@@ -1,0 +1,91 @@
+"""Stages 1 and 3: a request's body read within its bounds and decoded into segments. Judges nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import HttpVersion10, web
+
+from sigmaguard.errors import WireError
+from sigmaguard.wire.body import parse_body
+from sigmaguard.wire.multipart import Form
+from sigmaguard_proxy.encoding import decode_body
+from sigmaguard_proxy.exchange import Exchange
+from sigmaguard_proxy.faults import FaultError, client_fault
+
+BODY_TIMEOUT_S = 60.0  # a caller that needs longer to send one body is not going to
+
+
+def too_large(limit_bytes: int) -> FaultError:
+    """What a caller hears whose body is over the policy's limit."""
+    return client_fault("body_too_large", f"the body is over the {limit_bytes} bytes that this policy allows", 413)
+
+
+async def go_on(request: web.BaseRequest) -> None:
+    """Tells a caller that waits for it to send its body (RFC 9110 10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version > HttpVersion10:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+async def read_body(request: web.BaseRequest, limit_bytes: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it: what is over the limit is left unread."""
+    if not request.can_read_body:
+        return b"", True
+    length = request.content_length
+    if length is not None and length > limit_bytes:
+        return b"", False
+    content = request.content
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit_bytes:
+            return b"".join(pieces), False
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces), True
+
+
+async def whole_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
+    """The whole body. Raises FaultError where it is too large or too slow."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body, is_whole = await read_body(request, limit_bytes)
+    except TimeoutError as error:
+        raise client_fault("body_timeout", f"the body did not arrive within {BODY_TIMEOUT_S:g} s", 408) from error
+    if not is_whole:
+        raise too_large(limit_bytes)
+    return body
+
+
+async def continued(start: bytes, request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """A body of which `start` was read already, and the rest as it comes."""
+    if start:
+        yield start
+    while piece := await request.content.readany():
+        yield piece
+
+
+def decode(exchange: Exchange) -> None:
+    """Fills an exchange's segments from its body. Raises WireError."""
+    codec, request, limits = exchange.codec, exchange.request, exchange.policy.limits
+    if codec is None or not exchange.raw:
+        return
+    exchange.plain = decode_body(exchange.raw, request.headers.get("Content-Encoding", ""), limits.request_bytes)
+    content_type = request.headers.get("Content-Type", "")
+    if content_type[:10].lower() == "multipart/":
+        decode_form = getattr(codec, "decode_form", None)
+        if decode_form is None:
+            raise WireError("multipart", "this endpoint takes JSON, not multipart form data")
+        exchange.form = Form(content_type, exchange.plain)
+        exchange.segments = decode_form(exchange.form)
+        exchange.model = next((part.text for part in exchange.form.parts if part.name == "model"), "")
+    else:
+        exchange.body = parse_body(exchange.plain)
+        try:
+            exchange.segments = codec.decode_request(exchange.body)
+        except RecursionError as error:
+            raise WireError("too_deep", "the body is nested too deep") from error
+        exchange.model = codec.model(exchange.body)
+        exchange.streamed = codec.wants_stream(exchange.body)
+    if len(exchange.segments) > limits.segments:
+        raise WireError("too_many_texts", f"the body holds more than {limits.segments} texts")

@@ -1,0 +1,38 @@
+"""Stage 8, the upstream's half: bytes as they come, and what it means when they stop. Inspects nothing."""
+
+from collections.abc import AsyncIterator
+from time import perf_counter
+
+import aiohttp
+
+from sigmaguard_proxy.exchange import Exchange
+from sigmaguard_proxy.faults import upstream_fault
+
+
+async def chunks(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The answer's bytes in the pieces they arrive in. Raises FaultError where it breaks off or stalls."""
+    read = answer.content.readany
+    try:
+        while chunk := await read():
+            if not exchange.response_bytes:
+                exchange.first_byte = perf_counter()
+            exchange.response_bytes += len(chunk)
+            yield chunk
+    except TimeoutError as error:
+        raise upstream_fault("upstream_timeout", "the upstream fell silent in the middle of its answer", 504) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise upstream_fault("upstream_reset", "the upstream broke off in the middle of its answer") from error
+
+
+async def receive(exchange: Exchange, answer: aiohttp.ClientResponse, limit_bytes: int | None) -> bytes:
+    """The whole answer. Raises FaultError where it breaks off, stalls or is over the limit."""
+    since = perf_counter()
+    pieces: list[bytes] = []
+    async for chunk in chunks(exchange, answer):
+        pieces.append(chunk)
+        if limit_bytes is not None and exchange.response_bytes > limit_bytes:
+            raise upstream_fault(
+                "upstream_too_large", f"the upstream's answer is over {limit_bytes} bytes", retryable=False
+            )
+    exchange.upstream_s += perf_counter() - since
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
