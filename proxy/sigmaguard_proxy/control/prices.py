@@ -58,6 +58,10 @@ class PriceTable:
         # dollars for a million tokens are millionths of a dollar for one
         return round(max(0, input_tokens) * price.input + max(0, output_tokens) * price.output)
 
+    def cost_usd(self, model: str, input_tokens: int, output_tokens: int) -> float:
+        """US dollars, -1 for a model without a price."""
+        return self.cost_micro(model, input_tokens, output_tokens) / MICRO if self.price(model) else -1.0
+
 
 def _is_variant(model: str, name: str) -> bool:
     if model == name:

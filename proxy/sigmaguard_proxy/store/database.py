@@ -43,9 +43,9 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in one transaction that sees one state of the database. Raises DatabaseDownError."""
-        async with self._transaction(writes=False) as connection:
+    async def read(self, *, isolated: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection in one transaction; `isolated`: all its reads see one state. Raises DatabaseDownError."""
+        async with self._transaction(writes=False, isolated=isolated) as connection:
             yield connection
 
     @asynccontextmanager
@@ -55,10 +55,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def _transaction(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, *, writes: bool, isolated: bool = False) -> AsyncIterator[AsyncConnection]:
         connection = await self._connect()
         try:
             await connection.execution_options(**{_WRITES: writes})
+            if isolated and not self.is_sqlite:  # a transaction of SQLite is isolated anyway
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             async with connection.begin():
                 yield connection
         except (OperationalError, InterfaceError) as error:

@@ -61,8 +61,8 @@ def upgrade() -> None:
         "ix_audit_records_notable",
         "audit_records",
         ["tenant", "at_us", "rule"],
-        sqlite_where=sa.text("intended <> 'allow' OR status >= 400"),
-        postgresql_where=sa.text("intended <> 'allow' OR status >= 400"),
+        sqlite_where=sa.text("intended NOT IN ('', 'allow') OR status >= 400"),
+        postgresql_where=sa.text("intended NOT IN ('', 'allow') OR status >= 400"),
     )
     op.create_index("ix_audit_records_tenant_agent_at", "audit_records", ["tenant", "agent", "at_us"])
     op.create_index("ix_audit_records_tenant_at", "audit_records", ["tenant", "at_us"])

@@ -1,0 +1,236 @@
+"""Virtual keys: made, listed, changed, rotated, revoked. A key is shown once and kept as a digest."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Annotated, Any
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from sigmaguard_proxy.control.change import Actor, Change, Changes, check_version
+from sigmaguard_proxy.control.errors import ConflictError, NotFoundError, invalid
+from sigmaguard_proxy.control.ids import VIRTUAL_KEY, digest, hint, new_id, new_token
+from sigmaguard_proxy.control.limits import LimitSet
+from sigmaguard_proxy.control.naming import check_policy
+from sigmaguard_proxy.control.paging import Page, Paging, cut, moment, moment_or_none, page
+from sigmaguard_proxy.control.tables import virtual_keys
+from sigmaguard_proxy.control.words import AgentName, Label, Slug, Word
+
+Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=200)]
+Networks = Annotated[
+    tuple[Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[0-9a-fA-F.:/]+$", examples=["10.0.0.0/8"])], ...],
+    msgspec.Meta(max_length=100, description="IP addresses or ranges; empty allows every address."),
+]
+
+
+class KeyOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key to be made. What is empty restricts nothing.
+
+    `agent` binds the key to one agent. `policy` outranks every other. `tools` are patterns such as `git/*`.
+    """
+
+    name: Label
+    agent: AgentName | None = None
+    models: Words = ()
+    endpoints: Words = ()
+    tools: Words = ()
+    networks: Networks = ()
+    policy: Slug | None = None
+    limits: LimitSet = LimitSet()
+    expires_at: datetime | None = None
+
+
+class KeyEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change about a key; what is left out stays. `null` takes a policy or an expiry away."""
+
+    name: Label | msgspec.UnsetType = msgspec.UNSET
+    models: Words | msgspec.UnsetType = msgspec.UNSET
+    endpoints: Words | msgspec.UnsetType = msgspec.UNSET
+    tools: Words | msgspec.UnsetType = msgspec.UNSET
+    networks: Networks | msgspec.UnsetType = msgspec.UNSET
+    policy: Slug | msgspec.UnsetType | None = msgspec.UNSET
+    limits: LimitSet | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class VirtualKey(msgspec.Struct, frozen=True):
+    """A virtual key as it may be shown; `hint` are its last characters."""
+
+    id: str
+    name: str
+    hint: str
+    agent: str | None
+    models: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    tools: tuple[str, ...]
+    networks: tuple[str, ...]
+    policy: str | None
+    limits: LimitSet
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    version: int
+
+
+class NewVirtualKey(msgspec.Struct, frozen=True):
+    """A key just made: `secret` is shown this once."""
+
+    secret: str
+    key: VirtualKey
+
+
+class VirtualKeys:
+    """A tenant's virtual keys."""
+
+    def __init__(self, changes: Changes, shipped: Sequence[str]) -> None:
+        self._changes = changes
+        self._shipped = shipped
+
+    async def make(self, tenant: str, order: KeyOrder, actor: Actor) -> NewVirtualKey:
+        """A new key. Raises InvalidError."""
+        secret = new_token(VIRTUAL_KEY)
+        values = {
+            "id": new_id("key"),
+            "digest": digest(secret),
+            "hint": hint(secret),
+            "agent": order.agent or "",
+            "created_by": actor.label,
+            "revoked_at": None,
+            "version": 1,
+            **_columns(msgspec.structs.asdict(order)),
+        }
+        async with self._changes.change(tenant, actor) as change:
+            values["created_at"] = change.at
+            await self._check(change, values)
+            await change.scope.insert(virtual_keys, values)
+            change.act("key.made", values["id"], name=order.name, agent=values["agent"], policy=order.policy)
+            row = await self._row(change, values["id"])
+        return NewVirtualKey(secret, _key(row))
+
+    async def many(
+        self, tenant: str, paging: Paging, *, agent: str = "", revoked: bool | None = None
+    ) -> Page[VirtualKey]:
+        """Keys, the newest first."""
+        where = []
+        if agent:
+            where.append(virtual_keys.c.agent == agent)
+        if revoked is not None:
+            where.append(virtual_keys.c.revoked_at.is_not(None) if revoked else virtual_keys.c.revoked_at.is_(None))
+        async with self._changes.read(tenant) as scope:
+            statement = scope.select(virtual_keys).where(*where)
+            rows = list(await scope.fetch(cut(statement, virtual_keys.c.id, paging, newest_first=True)))
+        return page(rows, virtual_keys.c.id, paging, _key)
+
+    async def get(self, tenant: str, key_id: str) -> VirtualKey:
+        """One key. Raises NotFoundError."""
+        async with self._changes.read(tenant) as scope:
+            row = await scope.one(virtual_keys, virtual_keys.c.id == key_id)
+        if row is None:
+            raise _unknown(key_id)
+        return _key(row)
+
+    async def edit(self, tenant: str, key_id: str, edit: KeyEdit, actor: Actor, expected: int | None) -> VirtualKey:
+        """Changes a key. Raises NotFoundError, StaleError, InvalidError, ConflictError for a revoked one."""
+        given = {name: value for name, value in msgspec.structs.asdict(edit).items() if value is not msgspec.UNSET}
+        return await self._update(tenant, key_id, _columns(given), actor, expected, "key.changed", sorted(given))
+
+    async def rotate(self, tenant: str, key_id: str, actor: Actor, expected: int | None) -> NewVirtualKey:
+        """A new secret for a key; the old one stops working at once. Raises like `edit`."""
+        secret = new_token(VIRTUAL_KEY)
+        values = {"digest": digest(secret), "hint": hint(secret)}
+        key = await self._update(tenant, key_id, values, actor, expected, "key.rotated", [])
+        return NewVirtualKey(secret, key)
+
+    async def revoke(self, tenant: str, key_id: str, actor: Actor, expected: int | None) -> VirtualKey:
+        """Ends a key for good. Raises like `edit`."""
+        return await self._update(tenant, key_id, {"revoked_at": time.time()}, actor, expected, "key.revoked", [])
+
+    async def _update(
+        self,
+        tenant: str,
+        key_id: str,
+        values: dict[str, Any],
+        actor: Actor,
+        expected: int | None,
+        action: str,
+        changed: list[str],
+    ) -> VirtualKey:
+        async with self._changes.change(tenant, actor) as change:
+            row = await self._row(change, key_id)
+            check_version(expected, row["version"])
+            if row["revoked_at"] is not None:
+                raise ConflictError(f"key `{key_id}` was revoked; make a new one")
+            await self._check(change, values)
+            await change.scope.update(
+                virtual_keys, virtual_keys.c.id == key_id, values={**values, "version": row["version"] + 1}
+            )
+            change.act(action, key_id, **({"changed": changed} if changed else {}))
+            row = await self._row(change, key_id)
+        return _key(row)
+
+    async def _check(self, change: Change, values: dict[str, Any]) -> None:
+        if values.get("policy") is not None:
+            await check_policy(change.scope, values["policy"], self._shipped)
+
+    async def _row(self, change: Change, key_id: str) -> RowMapping:
+        row = await change.scope.one(virtual_keys, virtual_keys.c.id == key_id)
+        if row is None:
+            raise _unknown(key_id)
+        return row
+
+
+def _columns(given: dict[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in given.items() if name != "agent"}
+    if "networks" in values:
+        values["networks"] = [_network(one, at) for at, one in enumerate(values["networks"])]
+    for name in ("models", "endpoints", "tools"):
+        if name in values:
+            values[name] = list(values[name])
+    if "limits" in values:
+        values["limits"] = msgspec.to_builtins(values["limits"])
+    expires_at = values.get("expires_at")
+    if expires_at is not None:
+        values["expires_at"] = unix(expires_at, "expires_at")
+    return values
+
+
+def unix(at: datetime, where: str) -> float:
+    """A time as Unix seconds; one without a zone is UTC. Raises InvalidError for the past."""
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if seconds <= time.time():
+        raise invalid(where, "lies in the past")
+    return seconds
+
+
+def _network(text: str, at: int) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError as error:
+        raise invalid(f"networks[{at}]", "not an IP address or range; write 10.0.0.0/8 or 2001:db8::/32") from error
+
+
+def _key(row: RowMapping) -> VirtualKey:
+    return VirtualKey(
+        id=row["id"],
+        name=row["name"],
+        hint=row["hint"],
+        agent=row["agent"] or None,
+        models=tuple(row["models"]),
+        endpoints=tuple(row["endpoints"]),
+        tools=tuple(row["tools"]),
+        networks=tuple(row["networks"]),
+        policy=row["policy"],
+        limits=msgspec.convert(row["limits"], LimitSet),
+        created_by=row["created_by"],
+        created_at=moment(row["created_at"]),
+        expires_at=moment_or_none(row["expires_at"]),
+        revoked_at=moment_or_none(row["revoked_at"]),
+        version=row["version"],
+    )
+
+
+def _unknown(key_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no key `{key_id}` in this tenant")

@@ -1,0 +1,123 @@
+"""Keeps a worker's snapshot fresh: when told, else four times a second; survives a dead database.
+
+A change is seen by a notice (at once) or, where that was lost, by the generation's number (within POLL_S).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sigmaguard.errors import ConfigError
+from sigmaguard_proxy.control.change import generation_of
+from sigmaguard_proxy.control.directory import SnapshotDirectory
+from sigmaguard_proxy.control.rows import Rows, load_rows, save_rows, saved_rows
+from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder
+from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.store.database import Database, DatabaseDownError
+from sigmaguard_proxy.tasks import Tasks
+
+POLL_S = 0.25
+RETRY_S = 1.0  # between two tries at a database that is down
+PATIENCE_S = 3.0  # how long a start waits for the database before it serves by what was last good
+
+
+class Refresher:
+    """Owns a directory's snapshot. `degraded` tells what is wrong, for readiness and metrics."""
+
+    def __init__(
+        self,
+        database: Database,
+        builder: SnapshotBuilder,
+        folder: Path,
+        log: Log,
+        *,
+        redis_is_down: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._database = database
+        self._builder = builder
+        self._folder = folder
+        self._log = log
+        self._redis_is_down = redis_is_down
+        self._wake = asyncio.Event()
+        self._database_is_down = False
+        self._directory: SnapshotDirectory | None = None
+        self._changed: set[Callable[[Snapshot], None]] = set()
+
+    async def first(self) -> Snapshot:
+        """The snapshot to start with. Raises ConfigError where there is neither a database nor anything last good."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                rows = await self._load()
+                break
+            except DatabaseDownError as error:
+                self._database_is_down = True
+                saved = await asyncio.to_thread(saved_rows, self._folder)
+                if saved is not None:
+                    self._log.warning("started_without_database", generation=saved.generation)
+                    rows = saved
+                    break
+                if time.monotonic() > deadline:
+                    raise ConfigError(f"{error}: cannot be reached, and nothing is known from before") from error
+                await asyncio.sleep(POLL_S)
+        return await asyncio.to_thread(self._builder.build, rows)
+
+    def start(self, directory: SnapshotDirectory, tasks: Tasks) -> None:
+        """Keeps this directory fresh from now on."""
+        self._directory = directory
+        tasks.spawn(self._keep_fresh(directory), name="refresh")
+
+    def wake(self, _generation: int = 0) -> None:
+        """There may be something new."""
+        self._wake.set()
+
+    def on_change(self, hear: Callable[[Snapshot], None]) -> None:
+        """Tells `hear` of every new snapshot."""
+        self._changed.add(hear)
+
+    def degraded(self) -> list[str]:
+        """What is not working right now."""
+        found = ["database"] if self._database_is_down else []
+        if self._redis_is_down():
+            found.append("redis")
+        if self._directory is not None and self._directory.snapshot.problems:
+            found.append("policies")  # which ones is for those who may read the admin API
+        return found
+
+    async def _keep_fresh(self, directory: SnapshotDirectory) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RETRY_S if self._database_is_down else POLL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._refresh(directory)
+            except DatabaseDownError as error:
+                if not self._database_is_down:
+                    self._log.error("database_lost", reason=str(error))
+                self._database_is_down = True
+            except ConfigError as error:  # the default policy itself broke: what runs goes on running
+                self._log.error("snapshot_refused", reason=str(error))
+
+    async def _refresh(self, directory: SnapshotDirectory) -> None:
+        async with self._database.read() as connection:
+            generation = await generation_of(connection)
+        if self._database_is_down:
+            self._log.info("database_back")
+            self._database_is_down = False
+        if generation == directory.snapshot.generation:
+            return
+        snapshot = await asyncio.to_thread(self._builder.build, await self._load())
+        directory.swap(snapshot)
+        self._log.info("snapshot_in_force", generation=snapshot.generation, problems=len(snapshot.problems))
+        for hear in self._changed:
+            hear(snapshot)
+
+    async def _load(self) -> Rows:
+        async with self._database.read(isolated=True) as connection:
+            rows = await load_rows(connection)
+        await asyncio.to_thread(save_rows, self._folder, rows)
+        return rows
