@@ -258,7 +258,17 @@ def latency() -> Json:
             [
                 (12, panel("timeseries", "Whole exchanges", quantiles("sigmaguard_exchange_seconds"), unit="s")),
                 (
-                    12,
+                    6,
+                    panel(
+                        "timeseries",
+                        "Windows of text by model tier",
+                        rate("sigmaguard_model_windows_total", "tier"),
+                        unit="ops",
+                        about="The second tier costs several milliseconds a window; it should see a small share.",
+                    ),
+                ),
+                (
+                    6,
                     panel(
                         "timeseries",
                         "Verdicts remembered",
@@ -332,8 +342,18 @@ def reliability() -> Json:
                     ),
                 ),
                 (
-                    12,
+                    6,
                     panel("timeseries", "Exchanges under way", [target("sum(sigmaguard_active_exchanges)", "active")]),
+                ),
+                (
+                    6,
+                    panel(
+                        "stat",
+                        "Parts that are down",
+                        [target("max by (part) (sigmaguard_degraded)", "{{part}}")],
+                        steps=((None, GREEN), (1, RED)),
+                        about="Traffic goes on with the last good policy; audit records wait on disk.",
+                    ),
                 ),
             ],
             [
