@@ -111,7 +111,7 @@ def spread_masks(policy: Policy, findings: Sequence[Finding], segments: Sequence
         )
         for one in whole
         for segment in segments
-        if "#key" not in segment.path and not segment.path.endswith("/name")
+        if not segment.path.endswith(("#key", "~key", "/name"))
     ]
     return [one for one in findings if one not in whole] + spread
 
