@@ -18,6 +18,7 @@ RATE = "tool.rate"
 CHANGED = "tool.definition_changed"
 SHADOWED = "tool.shadowed_name"
 CROSS_REFERENCE = "tool.cross_reference"
+HELD = "tool.definition_held"
 GRANTED = "tool.approval_granted"
 TAGS = ("OWASP:LLM06", "ATLAS:AML.T0053")  # excessive agency; LLM plugin compromise
 
@@ -87,7 +88,7 @@ class Tools:
         self.actions[TAINTED] = _ACTIONS[config.tainted]
         self.actions[RATE] = Action.BLOCK
         self.actions[SCHEMA] = _ACTIONS[config.schema]
-        for rule_id in (CHANGED, SHADOWED, CROSS_REFERENCE):
+        for rule_id in (CHANGED, SHADOWED, CROSS_REFERENCE, HELD):
             self.actions[rule_id] = _ACTIONS[config.definitions]
         self.approvals = frozenset(
             [rule.id for rule in self.rules if rule.action == "approve"]

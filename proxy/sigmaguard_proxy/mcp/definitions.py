@@ -65,12 +65,13 @@ class Definitions:
         pin = self.book.get(self.server, str(tool.get("name", "")))
         return definition_digest(tool) in pin.approved
 
-    def refusal(self, name: str) -> str:
-        """The rule by which calls of a tool are refused now, empty where they are not."""
-        held = self.book.get(self.server, name).held
+    def is_held(self, name: str) -> bool:
+        """Whether a tool is out of use until a person has looked at its definition.
+
+        That holds for the definition pinned before, too: the server now does something else under this name.
+        """
         pin = self.book.get(self.server, name)
-        # a changed definition takes the tool out of use: the server now does something else under its name
-        return held.rules[0] if held is not None and held.digest != pin.digest else ""
+        return pin.held is not None and pin.held.digest != pin.digest
 
 
 def _shadows(name: str, neighbours: Neighbours, tools: Tools) -> bool:

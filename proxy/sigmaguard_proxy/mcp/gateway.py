@@ -31,8 +31,10 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     parse_messages,
 )
+from sigmaguard_proxy.mcp.older import OlderTransport
 from sigmaguard_proxy.mcp.out import HttpOut, Out
 from sigmaguard_proxy.mcp.pins import PinBook
+from sigmaguard_proxy.mcp.reading import Reading
 from sigmaguard_proxy.mcp.refuse import refusal_message
 from sigmaguard_proxy.mcp.schemas import Schemas
 from sigmaguard_proxy.mcp.sessions import Session, Sessions
@@ -67,6 +69,7 @@ class Gateway:
         self.endpoints: dict[str, Endpoint] = {
             name: self._endpoint(name, one) for name, one in settings.servers.items()
         }
+        self._older = OlderTransport(self)
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     def _endpoint(self, name: str, settings: ServerSettings) -> Endpoint:
@@ -83,14 +86,26 @@ class Gateway:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request to `/mcp/{server}`."""
-        name = request.path.removeprefix("/mcp").strip("/").partition("/")[0]
+        name, _, below = request.path.removeprefix("/mcp").strip("/").partition("/")
         exchange = Exchange(request)
         begin_exchange(exchange, name)
         out = HttpOut(request)
         reading = Reading()
 
         async def stages() -> web.StreamResponse:
-            await self._stages(exchange, name, out, reading)
+            check_origin(request, self.settings.origins)
+            identify(self.services, exchange)
+            endpoint = self.find(name)
+            await limit(self.services, exchange)
+            match below:
+                case "":
+                    await self._streamable(exchange, endpoint, out, reading)
+                case "sse":
+                    return await self._older.open(exchange, endpoint)
+                case "messages":
+                    return await self._older.post(exchange, endpoint, reading)
+                case _:
+                    raise client_fault("unknown_path", "there are /mcp/{server}, its /sse and its /messages", 404)
             assert out.response is not None
             return out.response
 
@@ -103,14 +118,9 @@ class Gateway:
 
         return await through(self.services, self.record, exchange, stages, refuse)
 
-    async def _stages(self, exchange: Exchange, name: str, out: Out, reading: "Reading") -> None:
-        request = exchange.request
-        check_origin(request, self.settings.origins)
-        identify(self.services, exchange)
-        endpoint = self.find(name)
-        await limit(self.services, exchange)
-        headers = CIMultiDict(request.headers)
-        match request.method:
+    async def _streamable(self, exchange: Exchange, endpoint: Endpoint, out: Out, reading: Reading) -> None:
+        headers = CIMultiDict(exchange.request.headers)
+        match exchange.request.method:
             case "POST":
                 await self.post(exchange, endpoint, headers, out, reading)
             case "GET":
@@ -129,7 +139,7 @@ class Gateway:
         return endpoint
 
     async def post(
-        self, exchange: Exchange, endpoint: Endpoint, headers: CIMultiDict[str], out: Out, reading: "Reading"
+        self, exchange: Exchange, endpoint: Endpoint, headers: CIMultiDict[str], out: Out, reading: Reading
     ) -> None:
         """Messages of a client."""
         raw = await read_body(exchange.request, endpoint.settings.message_bytes)
@@ -141,7 +151,7 @@ class Gateway:
         endpoint: Endpoint,
         headers: CIMultiDict[str],
         out: Out,
-        reading: "Reading",
+        reading: Reading,
         raw: bytes,
     ) -> None:
         """Messages of a client whose bytes are known. Raises FaultError."""
@@ -196,14 +206,6 @@ class Gateway:
             self._owners[session.id] = scope(exchange.who.subject)
             if len(self._owners) > OWNERS:
                 self._owners.popitem(last=False)
-
-
-class Reading:
-    """What was read of a request before something went wrong; tells which ids to answer."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.batch = False
 
 
 def check_origin(request: web.BaseRequest, allowed: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sigmaguard.actions.call import ToolCall
-from sigmaguard.actions.compiled import SCHEMA, Names, finding
+from sigmaguard.actions.compiled import HELD, SCHEMA, Names, finding
 from sigmaguard.decide import decide, masked_findings
 from sigmaguard.mask import Vault, mask_segment
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, Mode, Outcome, Segment, Timing, Verdict
@@ -103,9 +103,8 @@ class Guard:
 
     async def _judge_call(self, exchange: Exchange, call: ToolCall, session: Session, seen: _Seen) -> None:
         """Adds what rules, taint, schema and pins say of a call, and asks a person where they may lift it."""
-        held = self._definitions.refusal(call.tool)
-        if held:
-            seen.findings.append(finding(held, "/params/name"))
+        if self._definitions.is_held(call.tool):
+            seen.findings.append(finding(HELD, "/params/name"))
         if not self._schemas.fits(self.name, call.tool, call.args):
             seen.findings.append(finding(SCHEMA, call.path))
         seen.findings += self._tooling.judge(exchange, call, tainted=self._is_tainted(exchange, call, session))

@@ -6,6 +6,7 @@ from typing import Protocol
 from aiohttp import web
 
 from sigmaguard.wire.sse import SseDecoder
+from sigmaguard_proxy.mcp.message import encode
 
 
 class Out(Protocol):
@@ -89,17 +90,27 @@ class ForwardingOut(CollectingOut):
     def __init__(self, stream: web.StreamResponse) -> None:
         super().__init__()
         self._stream = stream
+        self.answers: list[bytes] = []  # the first message, for who needs to know how a session began
+
+    async def message(self, body: object) -> None:
+        """Writes a message of our own."""
+        await self._stream.write(b"event: message\ndata: " + encode(body) + b"\n\n")
 
     async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """A whole answer becomes one event."""
         self.status, self.headers = status, headers
         if body.strip():
+            self.answers.append(body)
             lines = body.strip().replace(b"\r\n", b"\n").replace(b"\n", b"\ndata: ")
             await self._stream.write(b"event: message\ndata: " + lines + b"\n\n")
 
     async def write(self, data: bytes) -> None:
-        """Events stay events."""
-        await self._stream.write(data)
+        """Events stay events, whole ones only: several answers share the stream."""
+        for event in self._decoder.feed(data):
+            if event.data:
+                if not self.answers:
+                    self.answers.append(event.data)
+                await self._stream.write(event.raw)
 
 
 __all__ = ["CollectingOut", "ForwardingOut", "HttpOut", "Out"]

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 import uvicorn
-from sigmaguard_policies import policies_root
 
 from sigmaguard.model import Mode
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.policy.pack import Pack
+from sigmaguard_policies import policies_root
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
 from sigmaguard_proxy.logs import Log
