@@ -47,7 +47,7 @@ records = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 # conditions of partial indexes: a query must say them word for word, without parameters, to be served by one
-NOTABLE = text("intended <> 'allow' OR status >= 400")
+NOTABLE = text("intended NOT IN ('', 'allow') OR status >= 400")
 Index("ix_audit_records_id", records.c.id, unique=True)
 Index("ix_audit_records_tenant_at", records.c.tenant, records.c.at_us)
 Index("ix_audit_records_tenant_agent_at", records.c.tenant, records.c.agent, records.c.at_us)
