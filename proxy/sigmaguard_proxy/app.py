@@ -12,6 +12,7 @@ from sigmaguard.memory import VerdictMemory
 from sigmaguard.wire.registry import registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.outbound import Outbound
 from sigmaguard_proxy.pool import DetectorPool
 from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
 from sigmaguard_proxy.server import Proxy
@@ -70,6 +71,7 @@ class DataPlane:
             authority=self.plane.authority,
             registry=registry(),
             upstreams=Upstreams(settings.upstreams),
+            outbound=Outbound(settings.connect_timeout_s, settings.read_timeout_s),
             session=open_session(settings.connect_timeout_s, settings.read_timeout_s),
             inspecting=Inspecting(
                 VerdictMemory(settings.memory_entries),
@@ -113,5 +115,6 @@ class DataPlane:
             await self._runner.cleanup()
         await self.tools.close()
         await self.services.tasks.drain(1.0)
+        await self.services.outbound.close()
         await self.services.session.close()
         self.services.inspecting.pool.close()

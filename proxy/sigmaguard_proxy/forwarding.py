@@ -1,95 +1,109 @@
 """Stage 7: the request to the provider. Knows headers, keys and what a failed connection means."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
-
-import aiohttp
-from multidict import CIMultiDict
 
 from sigmaguard.model import Mode
 from sigmaguard_proxy.encoding import readable
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import upstream_fault
+from sigmaguard_proxy.outbound import Answer, ConnectFault, Outbound, OutboundError, ReadTimeoutFault
 from sigmaguard_proxy.ports import Secret
-from sigmaguard_proxy.upstreams import forward_url, forwarded_headers
+from sigmaguard_proxy.upstreams import NOT_FORWARDED
 
 SMALL_BYTES = 1_048_576  # an unread body up to this goes in one piece
-Body = bytes | aiohttp.StreamReader | AsyncIterator[bytes]
+Body = bytes | AsyncIterator[bytes]
 
 
-async def send_unread(session: aiohttp.ClientSession, exchange: Exchange) -> aiohttp.ClientResponse:
+async def send_unread(outbound: Outbound, exchange: Exchange) -> Answer:
     """The request as it comes, looked at by nobody: a small body in one piece, a large one in many."""
     request = exchange.request
     length = request.content_length
     if length is not None and length <= SMALL_BYTES:
         exchange.raw = await request.content.read() if length else b""
-        return await send(session, exchange, exchange.raw)
-    return await send(session, exchange, request.content if request.can_read_body else b"")
+        return await send(outbound, exchange, exchange.raw)
+    return await send(outbound, exchange, request.content.iter_any() if request.can_read_body else b"")
 
 
-async def send(
-    session: aiohttp.ClientSession, exchange: Exchange, body: Body, *, is_edited: bool = False
-) -> aiohttp.ClientResponse:
+async def send(outbound: Outbound, exchange: Exchange, body: Body, *, is_edited: bool = False) -> Answer:
     """The provider's answer, its body still to come. Raises FaultError."""
     request, target = exchange.request, exchange.target
     assert target is not None
-    headers = _headers(exchange, is_edited=is_edited)
-    if not isinstance(body, bytes) and request.content_length is not None:
-        headers["Content-Length"] = str(request.content_length)
+    query = request.rel_url.raw_query_string
     since = exchange.forwarded = perf_counter()
     try:
-        answer = await session.request(
+        answer = await outbound.request(
             request.method,
-            forward_url(target, request.rel_url.raw_query_string),
-            headers=headers,
-            data=body if body != b"" else None,
-            allow_redirects=False,
+            target.base,
+            f"{target.path}?{query}" if query else target.path,
+            header_lines(exchange, is_edited=is_edited),
+            body,
+            length=request.content_length,
         )
-    except TimeoutError as error:
+    except ReadTimeoutFault as error:
         raise upstream_fault("upstream_timeout", f"upstream `{target.name}` did not answer in time", 504) from error
-    except aiohttp.ClientConnectorError as error:
+    except ConnectFault as error:
         raise upstream_fault("upstream_unreachable", f"upstream `{target.name}` cannot be reached") from error
-    except (aiohttp.ClientError, OSError) as error:
+    except OutboundError as error:
         raise upstream_fault("upstream_failed", f"upstream `{target.name}` broke off before answering") from error
     exchange.upstream_s += perf_counter() - since
     return answer
 
 
-def _headers(exchange: Exchange, *, is_edited: bool) -> CIMultiDict[str]:
-    headers = forwarded_headers(exchange.request.headers)
+def header_lines(exchange: Exchange, *, is_edited: bool = False) -> bytes:
+    """The request's headers as the provider sees them, as lines: all but hop-by-hop ones and our own."""
+    request = exchange.request
+    dropped = NOT_FORWARDED
+    connection = request.headers.get("Connection")
+    if connection and connection.lower() not in ("keep-alive", "close"):
+        dropped = dropped | {name.strip().lower().encode("latin-1", "replace") for name in connection.split(",")}
+    replaced = _replacements(exchange, is_edited=is_edited)
+    lines = [
+        b"%b: %b\r\n" % (name, value)
+        for name, value in request.raw_headers
+        if (lower := name.lower()) not in dropped and lower not in replaced and lower[:13] != b"x-sigmaguard-"
+    ]
+    lines += [b"%b: %b\r\n" % (name, value) for name, value in replaced.items() if value]
+    return b"".join(lines)
+
+
+def _replacements(exchange: Exchange, *, is_edited: bool) -> dict[bytes, bytes]:
+    """Headers (lower case) that are sent with another value than the caller's, or not at all (empty)."""
+    replaced: dict[bytes, bytes] = {}
     if is_edited:
-        headers.popall("Content-Encoding", None)
-    accepted = headers.get("Accept-Encoding")
-    if accepted is not None and exchange.mode is Mode.ENFORCE and exchange.codec is not None:
-        headers["Accept-Encoding"] = readable(accepted)
+        replaced[b"content-encoding"] = b""
+    headers = exchange.request.headers
+    if exchange.mode is Mode.ENFORCE and exchange.codec is not None and (accepted := headers.get("Accept-Encoding")):
+        replaced[b"accept-encoding"] = readable(accepted).encode("latin-1")
     key = exchange.who.upstream_key
     if key is not None:
-        _replace_key(headers, key, exchange.target.name if exchange.target else "")
+        replaced.update(_key_headers(headers, key, exchange.target.name if exchange.target else ""))
     if exchange.trace is not None:
-        headers["traceparent"] = exchange.trace.header()
-    return headers
+        replaced[b"traceparent"] = exchange.trace.header().encode()
+    return replaced
 
 
-def _replace_key(headers: CIMultiDict[str], key: Secret, upstream: str) -> None:
-    """Puts the provider's key where the caller's own stood, in the header the provider reads."""
+def _key_headers(headers: Mapping[str, str], key: Secret, upstream: str) -> dict[bytes, bytes]:
+    """The provider's key where the caller's own stood, in the header the provider reads; the others go."""
     name = next((one for one in ("x-api-key", "api-key") if one in headers), "")
     if not name and upstream == "anthropic":
         name = "x-api-key"
-    for one in ("Authorization", "x-api-key", "api-key"):
-        headers.popall(one, None)
-    if not key.reveal():
-        return  # a provider that has no key here gets none, and never the virtual one
+    result = dict.fromkeys((b"authorization", b"x-api-key", b"api-key"), b"")
+    value = key.reveal().strip().encode("latin-1")
+    if not value or b"\r" in value or b"\n" in value:
+        return result  # a provider that has no key here gets none, and never the virtual one
     if name:
-        headers[name] = key.reveal()
+        result[name.encode()] = value
     else:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
+        result[b"authorization"] = b"Bearer " + value
+    return result
 
 
-def abandon(sending: "asyncio.Task[aiohttp.ClientResponse]") -> None:
+def abandon(sending: "asyncio.Task[Answer]") -> None:
     """Closes the way to the provider, whether it has answered yet or not."""
 
-    def close(task: "asyncio.Task[aiohttp.ClientResponse]") -> None:
+    def close(task: "asyncio.Task[Answer]") -> None:
         if not task.cancelled() and task.exception() is None:
             task.result().close()
 

@@ -3,28 +3,26 @@
 from collections.abc import AsyncIterator
 from time import perf_counter
 
-import aiohttp
-
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import upstream_fault
+from sigmaguard_proxy.outbound import Answer, OutboundError, ReadTimeoutFault
 
 
-async def chunks(exchange: Exchange, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def chunks(exchange: Exchange, answer: Answer) -> AsyncIterator[bytes]:
     """The answer's bytes in the pieces they arrive in. Raises FaultError where it breaks off or stalls."""
-    read = answer.content.readany
     try:
-        while chunk := await read():
+        async for chunk in answer.chunks():
             if not exchange.response_bytes:
                 exchange.first_byte = perf_counter()
             exchange.response_bytes += len(chunk)
             yield chunk
-    except TimeoutError as error:
+    except ReadTimeoutFault as error:
         raise upstream_fault("upstream_timeout", "the upstream fell silent in the middle of its answer", 504) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except OutboundError as error:
         raise upstream_fault("upstream_reset", "the upstream broke off in the middle of its answer") from error
 
 
-async def receive(exchange: Exchange, answer: aiohttp.ClientResponse, limit_bytes: int | None) -> bytes:
+async def receive(exchange: Exchange, answer: Answer, limit_bytes: int | None) -> bytes:
     """The whole answer. Raises FaultError where it breaks off, stalls or is over the limit."""
     since = perf_counter()
     pieces: list[bytes] = []

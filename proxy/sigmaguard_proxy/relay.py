@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-import aiohttp
 from aiohttp import web
 
 from sigmaguard.errors import WireError
@@ -18,6 +17,7 @@ from sigmaguard_proxy.acting import mask_answer, restore_edits
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
+from sigmaguard_proxy.outbound import Answer
 from sigmaguard_proxy.receiving import chunks, receive
 from sigmaguard_proxy.refusing import blocked, error_response
 from sigmaguard_proxy.repeats import without_repeats
@@ -38,7 +38,7 @@ class Relay:
         self._services = services
         self._record = record
 
-    async def raw(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def raw(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """The answer's bytes as they are, looked at by nobody."""
         async with answer:
             exchange.status = answer.status
@@ -49,7 +49,7 @@ class Relay:
                 return _response(exchange, answer, body)
             return await self._pump(exchange, answer)
 
-    async def _pump(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _pump(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Every piece as it comes. The record is kept before the last of a known length, or before the end."""
         out = _stream_response(exchange, answer)
         length = answer.content_length
@@ -66,7 +66,7 @@ class Relay:
         await out.write_eof()
         return out
 
-    async def shadowed(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def shadowed(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """The answer's bytes as they are, with what enforce would have done found out beside."""
         async with answer:
             exchange.status = answer.status
@@ -88,7 +88,7 @@ class Relay:
             self._record(exchange)
             return _response(exchange, answer, body)
 
-    async def guarded(self, exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def guarded(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """The answer inspected, masked, restored or refused."""
         async with answer:
             exchange.status = answer.status
@@ -102,7 +102,7 @@ class Relay:
             return await self._whole(exchange, answer, body)
 
     async def _streamed(
-        self, exchange: Exchange, answer: aiohttp.ClientResponse, out: web.StreamResponse, *, is_shadow: bool
+        self, exchange: Exchange, answer: Answer, out: web.StreamResponse, *, is_shadow: bool
     ) -> web.StreamResponse:
         stream = GuardedStream(self._services, exchange, answer, self._record)
         out.content_length = None
@@ -118,7 +118,7 @@ class Relay:
             answer.close()
         return out
 
-    async def _whole(self, exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes) -> web.Response:
+    async def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> web.Response:
         since = perf_counter()
         try:
             plain, parsed, segments = self._decode(exchange, answer, body)
@@ -150,9 +150,7 @@ class Relay:
         self._record(exchange)
         return _response(exchange, answer, body, is_edited=bool(edits))
 
-    def _decode(
-        self, exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes
-    ) -> tuple[bytes, object, list[Segment]]:
+    def _decode(self, exchange: Exchange, answer: Answer, body: bytes) -> tuple[bytes, object, list[Segment]]:
         """The plain bytes, the parsed body (None where it is bare text) and its segments. Raises WireError."""
         codec = exchange.codec
         assert codec is not None
@@ -187,11 +185,11 @@ class Relay:
         return verdict
 
 
-def _is_stream(answer: aiohttp.ClientResponse) -> bool:
+def _is_stream(answer: Answer) -> bool:
     return answer.content_type == "text/event-stream"
 
 
-def _has_text(exchange: Exchange, answer: aiohttp.ClientResponse) -> bool:
+def _has_text(exchange: Exchange, answer: Answer) -> bool:
     """Whether an answer is to be read: all are but those that say they are a picture, sound or file."""
     return exchange.request.method != "HEAD" and not answer.content_type.startswith(BINARY_TYPES)
 
@@ -202,9 +200,7 @@ async def _begin(exchange: Exchange, out: web.StreamResponse) -> None:
     await out.prepare(exchange.request)
 
 
-def _response(
-    exchange: Exchange, answer: aiohttp.ClientResponse, body: bytes, *, is_edited: bool = False
-) -> web.Response:
+def _response(exchange: Exchange, answer: Answer, body: bytes, *, is_edited: bool = False) -> web.Response:
     headers = returned_headers(answer.headers)
     if is_edited:
         headers.popall("Content-Encoding", None)
@@ -213,7 +209,7 @@ def _response(
     return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
 
 
-def _stream_response(exchange: Exchange, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+def _stream_response(exchange: Exchange, answer: Answer) -> web.StreamResponse:
     headers = returned_headers(answer.headers)
     headers.update(exchange.headers())
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)

@@ -92,7 +92,7 @@ class Proxy:
             outcomes = tuple((name, Outcome.NOT_RUN) for name in exchange.policy.detectors)
             exchange.input.append(Verdict(Action.ALLOW, Action.ALLOW, exchange.mode, outcomes=outcomes))
         await self._limit(exchange)
-        return await self.relay.raw(exchange, await send_unread(self.services.session, exchange))
+        return await self.relay.raw(exchange, await send_unread(self.services.outbound, exchange))
 
     async def _enforce(self, exchange: Exchange) -> web.StreamResponse:
         await self._read(exchange)
@@ -101,7 +101,7 @@ class Proxy:
         if verdict.action is Action.BLOCK:
             return self._refuse(exchange, blocked(exchange, verdict))
         body = self._act(exchange, verdict)
-        forward = partial(send, self.services.session, exchange, body, is_edited=body is not exchange.raw)
+        forward = partial(send, self.services.outbound, exchange, body, is_edited=body is not exchange.raw)
         parallel = self._begin(exchange, Timing.PARALLEL)
         if not parallel.fresh:
             verdict = await self._judge(exchange, parallel)
@@ -129,7 +129,7 @@ class Proxy:
             exchange.faults.append(too_large(limit).fault)
         await self._limit(exchange)
         body = exchange.raw if is_whole else continued(exchange.raw, request)
-        task = self.services.tasks.spawn(send(self.services.session, exchange, body), name="forward")
+        task = self.services.tasks.spawn(send(self.services.outbound, exchange, body), name="forward")
         try:
             await asyncio.sleep(0)  # let the request leave before any inspecting
             await self._observe(exchange)

@@ -8,6 +8,7 @@ import aiohttp
 from sigmaguard.wire.codec import Registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.outbound import Outbound
 from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
 from sigmaguard_proxy.tasks import Tasks
 from sigmaguard_proxy.upstreams import Upstreams
@@ -23,6 +24,7 @@ class Services:
     authority: Authority
     registry: Registry
     upstreams: Upstreams
+    outbound: Outbound
     session: aiohttp.ClientSession
     inspecting: Inspecting
     tasks: Tasks

@@ -6,7 +6,6 @@ Knows frames and channels; what may leave is the guard's decision.
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -23,6 +22,7 @@ from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
 from sigmaguard_proxy.inspecting import is_light
+from sigmaguard_proxy.outbound import Answer
 from sigmaguard_proxy.receiving import chunks
 from sigmaguard_proxy.refusing import blocked
 from sigmaguard_proxy.services import Services
@@ -37,7 +37,7 @@ class GuardedStream:
         self,
         services: Services,
         exchange: Exchange,
-        answer: aiohttp.ClientResponse,
+        answer: Answer,
         record: Callable[[Exchange], None],
     ) -> None:
         assert exchange.codec is not None

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
+from multidict import CIMultiDict, MultiMapping
 
 # RFC 9110 7.6.1, plus what the client session sets itself.
 HOP_BY_HOP = frozenset(
@@ -20,7 +19,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length", "expect"}
+NOT_FORWARDED = frozenset(name.encode() for name in HOP_BY_HOP | {"host", "content-length", "expect"})
 NOT_RETURNED = HOP_BY_HOP | {"content-length"}
 
 
@@ -74,26 +73,7 @@ def open_session(connect_timeout_s: float, read_timeout_s: float) -> aiohttp.Cli
     )
 
 
-def forward_url(target: Target, query: str) -> URL:
-    """The upstream's URL with path and query exactly as the caller wrote them."""
-    return URL(f"{target.base}{target.path}?{query}" if query else f"{target.base}{target.path}", encoded=True)
-
-
-def forwarded_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """The request headers a provider sees: all but hop-by-hop ones and our own."""
-    dropped = NOT_FORWARDED
-    connection = headers.get("Connection")
-    if connection and connection.lower() not in ("keep-alive", "close"):
-        dropped = dropped | {name.strip().lower() for name in connection.split(",")}
-    result: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower not in dropped and not lower.startswith("x-sigmaguard-"):
-            result.add(name, value)
-    return result
-
-
-def returned_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+def returned_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """The answer's headers a caller sees: all but hop-by-hop ones and the length, which is set anew."""
     result: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():

@@ -306,11 +306,13 @@ async def test_a_slow_reader_holds_the_provider_back() -> None:
     assert total == size
 
 
-async def test_a_body_is_sent_as_it_comes() -> None:
-    seen: list[tuple[bytes, bytes]] = []
+@pytest.mark.parametrize(("length", "sent"), [(8, b"abababab"), (None, b"2\r\nab\r\n" * 4 + b"0\r\n\r\n")])
+async def test_a_body_is_sent_as_it_comes(length: int | None, sent: bytes) -> None:
+    seen: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await read_request(reader))
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.extend((head, await reader.readexactly(len(sent))))
         writer.write(OK)
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -318,5 +320,7 @@ async def test_a_body_is_sent_as_it_comes() -> None:
             yield b"ab"
 
     async with serving(talk) as url, client() as outbound:
-        await body_of(await outbound.request("POST", url, "/", b"Content-Length: 8\r\n", pieces()))
-    assert seen[0][1] == b"abababab"
+        await body_of(await outbound.request("POST", url, "/", b"", pieces(), length=length))
+    assert seen[1] == sent
+    assert (b"Content-Length: 8\r\n" in seen[0]) is (length is not None)
+    assert (b"Transfer-Encoding: chunked\r\n" in seen[0]) is (length is None)

@@ -82,17 +82,21 @@ class Answer:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def take(self) -> bytes:
+        """What has arrived and was not taken yet."""
+        pieces = self._pieces
+        self._pieces = []
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            self._pause(False)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises OutboundError where it breaks off."""
         while True:
-            pieces = self._pieces
-            if pieces:
-                self._pieces = []
-                self._size = 0
-                if self._paused:
-                    self._paused = False
-                    self._pause(False)
-                yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self._pieces:
+                yield self.take()
             elif self._complete:
                 return
             elif self._error is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from urllib.parse import urlsplit
 
 from sigmaguard_proxy.outbound.answer import Answer
@@ -31,20 +31,32 @@ class Outbound:
         self._closed = False
 
     async def request(
-        self, method: str, base: str, path: str, headers: bytes, body: bytes | AsyncIterable[bytes] = b""
+        self,
+        method: str,
+        base: str,
+        path: str,
+        headers: bytes,
+        body: bytes | AsyncIterable[bytes] = b"",
+        *,
+        length: int | None = None,
     ) -> Answer:
         """Sends a request and returns its answer once the head is here.
 
         `base` is `scheme://host[:port][/prefix]`, `path` what follows it, query included. `headers` are
-        complete lines with their CRLFs, without Host and, for a body in bytes, without Content-Length.
+        complete lines with their CRLFs, without Host, Content-Length and Transfer-Encoding. `length` is
+        that of a body that comes in pieces, None where nobody knows it.
         Raises ConnectFault, ReadTimeoutFault, OutboundError.
         """
         place, host, prefix = self._place(base)
-        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method.encode(), (prefix + path).encode(), host, headers)
+        target = (prefix + path).encode("utf-8", "surrogateescape")
+        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (method.encode(), target, host, headers)
         if isinstance(body, bytes):
             head += b"Content-Length: %d\r\n\r\n" % len(body) if body or method not in SAFE_METHODS else b"\r\n"
+        elif length is not None:
+            head += b"Content-Length: %d\r\n\r\n" % length
         else:
-            head += b"\r\n"
+            head += b"Transfer-Encoding: chunked\r\n\r\n"
+            body = _in_chunks(body)
         connection = self._reuse(place)
         if connection is not None:
             try:
@@ -138,3 +150,11 @@ class Outbound:
         self._idle.clear()
         self._busy.clear()
         await asyncio.sleep(0)
+
+
+async def _in_chunks(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """A body of unknown length in the chunked coding (RFC 9112 7.1)."""
+    async for piece in body:
+        if piece:
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
