@@ -50,6 +50,7 @@ def toolbox() -> MCPServer:  # noqa: C901
     server = MCPServer("toolbox", instructions="Use add for sums.", version="1.0", log_level="ERROR")
     calls: list[dict[str, Any]] = []
     server.calls = calls  # type: ignore[attr-defined]
+    server.hung = asyncio.Event()  # type: ignore[attr-defined]
 
     @server.tool()
     def add(a: int, b: int) -> int:
@@ -86,7 +87,7 @@ def toolbox() -> MCPServer:  # noqa: C901
         try:
             await asyncio.Event().wait()
         finally:
-            calls.append({"hang": "cancelled"})
+            server.hung.set()  # type: ignore[attr-defined]
         return "never"
 
     @server.tool()
