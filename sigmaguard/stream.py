@@ -27,7 +27,7 @@ from sigmaguard.model import (
 )
 from sigmaguard.policy.compiled import ActiveDetector, Policy
 from sigmaguard.reading import Reading
-from sigmaguard.tail import open_from
+from sigmaguard.tail import open_from, uncut
 from sigmaguard.wire.codec import Delta, Edit
 
 CONTEXT = 256  # code points kept before the released point: the farthest a rule looks back
@@ -264,6 +264,7 @@ class _Channel:
         """Releases as far as no finding and no disguise could still begin or grow."""
         limit = open_from(self.text)
         self.waiting = limit <= self.done and not self.text[-1:].isspace()
+        limit = limit if self.waiting else uncut(self.text, limit)
         if limit <= self.done:
             return self._bounded()
         head = self.text[:limit]

@@ -6,10 +6,12 @@ stream grows such a run may be unfinished: what it will say is not known yet, so
 
 import re
 
-# What a run of spaced letters, hex pairs or bits is made of, with the separators those may have.
-_GAPS = r"._\-*|/,~:;"
-_PIECE = r"(?:(?:0[xX])?[0-9A-Fa-f]{2}|[01]{8}|[^\W_])"
-_LINK = re.compile(rf"[{_GAPS}]*(?:{_PIECE}[{_GAPS}]+)*{_PIECE}?[{_GAPS}]*")
+from sigmaguard.decoding import runs
+
+# What runs of spaced letters, hex pairs and bits are made of, with separators; the first may end a word.
+_PIECE = r"(?:(?:0[xX])?(?:[0-9A-Fa-f]{2}){1,2}|(?:[01]{8}){1,8}|[^\W_])"
+_LINK = re.compile(rf"[\W_]*(?:{_PIECE}[\W_]+)*{_PIECE}?[\W_]*")
+_FIRST_LINK = re.compile(rf"[\W_]{_PIECE}[\W_]*\Z")
 # base64 goes on over line ends once a line of it is this long
 _LINES = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{60,}+(?:\r?\n[ \t]{0,8}[A-Za-z0-9+/_-]*+)++\Z")
 _MARKUP = re.compile(r"<(?:[A-Za-z/!][^<>]*+)?\Z")
@@ -32,6 +34,14 @@ def open_from(text: str) -> int:
             return _links(text, at)
         at = start
     return 0
+
+
+def uncut(text: str, at: int) -> int:
+    """`at`, or where what ends there begins to be unfinished once no encoded run of `text` is cut in two."""
+    for run in reversed(runs(text, text.encode("ascii", "replace"))):
+        if run.start < at < run.end:
+            at = open_from(text[: run.start])
+    return at
 
 
 def _word(text: str, end: int) -> int:
@@ -63,7 +73,9 @@ def _links(text: str, at: int) -> int:
         if word_end == end:
             return at
         start = _word(text, word_end)
-        if start == word_end or word_end - start > LONGEST_LINK or not _LINK.fullmatch(text, start, word_end):
+        if start == word_end:
             return at
+        if word_end - start > LONGEST_LINK or not _LINK.fullmatch(text, start, word_end):
+            return start if _FIRST_LINK.search(text, max(start, word_end - LONGEST_LINK), word_end) else at
         at = end = start
     return at
