@@ -30,7 +30,7 @@ class Keywords(Generic[T]):
     from the first word on. Both hold the interpreter's lock.
     """
 
-    __slots__ = ("_anywhere", "_automaton", "_bounded", "_gate", "_longest", "_starts")
+    __slots__ = ("_anywhere", "_automaton", "_gate", "_longest")
 
     def __init__(self, words: Mapping[str, T], bounded: Collection[str] = ()) -> None:
         self._automaton = ahocorasick.Automaton()
@@ -39,8 +39,9 @@ class Keywords(Generic[T]):
         self._automaton.make_automaton()
         self._longest = max(map(len, words), default=0)
         free = [word for word in words if word not in bounded]
-        self._starts = frozenset(word[:size] for word in words for size in range(1, len(word)))
-        self._anywhere = frozenset(word[:size] for word in free for size in range(1, len(word)))
+        # only where both kinds of words are there must the beginnings of the free ones be known apart
+        mixed = free if len(free) < len(words) else ()
+        self._anywhere = frozenset(word[:size] for word in mixed for size in range(1, len(word) + 1)) if free else None
         self._gate = _gate(free, [word for word in words if word in bounded]) if len(words) <= MOST_GATED else None
 
     def __len__(self) -> int:
@@ -62,15 +63,21 @@ class Keywords(Generic[T]):
                 yield start, value
 
     def unfinished(self, text: str) -> int:
-        """Where the text's end could be the start of a word; len(text) where it could not."""
+        """Where the text's end could be the start of a word, or is one; len(text) where it could not."""
         size = len(text)
-        first = max(0, size - self._longest + 1)
+        if not len(self._automaton):
+            return size
+        first = max(0, size - self._longest)
         tail = lower(text[first:])
-        anywhere, starts = self._anywhere, self._starts
         for at in range(len(tail)):
-            if tail[at:] in starts and (tail[at:] in anywhere or not _follows_letter(text, first + at)):
+            if self._automaton.match(tail[at:]) and self._may_start(text, first + at, tail[at:]):
                 return first + at
         return size
+
+    def _may_start(self, text: str, at: int, start: str) -> bool:
+        if not _follows_letter(text, at):
+            return True
+        return self._anywhere is not None and (not self._anywhere or start in self._anywhere)
 
 
 def _follows_letter(text: str, at: int) -> bool:

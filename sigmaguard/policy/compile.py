@@ -1,6 +1,7 @@
 """A pack to a compiled policy: detectors built, tables laid out, revision computed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sigmaguard.detectors import catalog
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Action, Direction, Timing
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
+from sigmaguard.policy.files import beside
 from sigmaguard.policy.load import load_pack
 from sigmaguard.policy.pack import ActionByDirection, DetectorConfig, Pack, Rule, RuleFile
 from sigmaguard.policy.rules import load_rule_file
@@ -36,19 +38,26 @@ class PolicyLoader:
 
     def compile(self, pack: Pack, folder: Path | None = None) -> Policy:
         """The compiled policy of a pack. Raises ConfigError."""
-        files = [*self.shipped_rules(), *(load_rule_file((folder or self.root) / name) for name in pack.rule_files)]
-        return compile_pack(pack, [*files, *pack.custom_rules])
+        own = [(folder or self.root) / name for name in pack.rule_files]
+        files = [*self.shipped_rules(), *map(load_rule_file, own)]
+        policy = compile_pack(pack, [*files, *pack.custom_rules], folder or self.root)
+        return replace(policy, files=(*own, *policy.files)) if own else policy
 
 
-def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
-    """The compiled policy of a pack with these rules. Raises ConfigError naming the place."""
+def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None = None) -> Policy:
+    """The compiled policy of a pack with these rules; `folder` is where the files its options name are looked for.
+
+    Raises ConfigError naming the place.
+    """
+    files: list[Path] = []
     rules = _rules_by_detector(rule_files)
     _check_rule_names(pack, rules)
     active: dict[str, tuple[ActiveDetector, DetectorConfig]] = {}
     for name, config in pack.detectors.items():
         where = f"{pack.name}: detectors.{name}"
         if config.enabled:
-            active[name] = (_activate(name, config, pack, rules.get(name, ()), where), config)
+            options = {key: beside(value, folder or Path(), files) for key, value in config.options.items()}
+            active[name] = (_activate(name, config, options, pack, rules.get(name, ()), where), config)
         elif name not in catalog.DETECTORS:
             raise ConfigError(f"{where}: no such detector")
     revision = _revision(pack, rule_files, [one for one, _ in active.values()])
@@ -75,6 +84,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile]) -> Policy:
         refuse_unknown_fields=pack.unknown_fields == "refuse",
         tools=tools,
         pack=pack,
+        files=tuple(dict.fromkeys(files)),
     )
 
 
@@ -104,7 +114,8 @@ def _rules_by_detector(files: Sequence[RuleFile]) -> dict[str, tuple[Rule, ...]]
 
 def _check_rule_names(pack: Pack, rules: Mapping[str, tuple[Rule, ...]]) -> None:
     known = {rule.id for found in rules.values() for rule in found}
-    families = {name.partition(".")[0] + ".*" for name in known} | {"pii.*", "tool.*", "injection.*"}
+    families = {name.partition(".")[0] + ".*" for name in known} | {"tool.*"}
+    families |= {f"{family}.*" for every in catalog.FAMILIES.values() for family in every}
     for name in pack.rules:
         if name.endswith(".*"):
             if name not in families:
@@ -113,8 +124,10 @@ def _check_rule_names(pack: Pack, rules: Mapping[str, tuple[Rule, ...]]) -> None
             raise ConfigError(f"{pack.name}: rules.{name}: a rule is `family.name`, a family `family.*`")
 
 
-def _activate(name: str, config: DetectorConfig, pack: Pack, rules: Sequence[Rule], where: str) -> ActiveDetector:
-    detector = catalog.build(name, dict(config.options), rules, where)
+def _activate(
+    name: str, config: DetectorConfig, options: dict[str, object], pack: Pack, rules: Sequence[Rule], where: str
+) -> ActiveDetector:
+    detector = catalog.build(name, options, rules, where)
     actions = _pair(config.action)
     if config.timing is Timing.PARALLEL and Action.MASK in actions:
         raise ConfigError(f"{where}.timing: what is masked must be masked before it leaves; use `timing: before`")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sigmaguard.actions.compiled import Tools
 from sigmaguard.detector import Detector
@@ -38,8 +39,9 @@ class Plan:
 class Policy:
     """Everything an exchange needs to be judged; taken once per exchange.
 
-    `revision` is a digest of the pack, its rules and the detectors' versions. `rule_actions` and
-    `rule_thresholds` are exact rule ids or families (`leak.*`); `disabled` rules never count.
+    `revision` is a digest of the pack, its rules and the detectors' versions. `files` are those that rules
+    and options were read from: compiled again after a change, they make another revision. `rule_actions`
+    and `rule_thresholds` are exact rule ids or families (`leak.*`); `disabled` rules never count.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Policy:
     refuse_unknown_fields: bool
     tools: Tools
     pack: Pack
+    files: tuple[Path, ...] = ()
 
     def plan(self, direction: Direction, timing: Timing) -> Plan:
         """The detectors of one direction and timing."""
