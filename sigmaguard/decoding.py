@@ -100,9 +100,6 @@ def runs(text: str, ascii_bytes: bytes) -> list[Run]:
     if b"h" * LEAST_DIGITS in ascii_bytes.translate(_HEX, _HEX_GAPS):
         found.extend(_pairs(text))
         found.extend(_bits(text))
-    classes = b" " + ascii_bytes.translate(_SPACED)
-    if _SPACED_OUT[0] in classes or _SPACED_OUT[1] in classes or _SPACED_OUT[2] in classes:
-        found.extend(_letters(text, classes))
     if len(found) < 2:
         return found
     found.sort(key=lambda run: (run.start, -run.end))
@@ -304,8 +301,18 @@ def _spread(said: str, data: bytes, start: int, end: int, kind: str, width: int)
     return Run(start, end, said, kind, range(start, end, width), range(start + width, end + width, width))
 
 
+def letters(text: str, ascii_bytes: bytes) -> list[Run]:
+    """Letters that stand alone, four or more in a row, put together to words.
+
+    Not among `runs`: an address such as 1.1.1.1 is written like that too.
+    """
+    classes = b" " + ascii_bytes.translate(_SPACED)
+    if not any(needle in classes for needle in _SPACED_OUT):
+        return []
+    return list(_letters(text, classes))
+
+
 def _letters(text: str, classes: bytes) -> Iterator[Run]:
-    """Letters that stand alone, four or more in a row, put together to words."""
     for match in _letter_runs(text, classes):
         said: list[str] = []
         lows: list[int] = []

@@ -2,10 +2,10 @@
 
 Disguises come off layer by layer: characters are folded (compatibility forms, invisible and tag
 characters, look-alike letters), then every encoded run (base64, base32, hex, binary, percent, quoted
-printable, HTML entities, JSON and programming escapes, markup inside words, spaced letters) is replaced
-by what it says, all at once, and the result is read again. One layer is one reading, so the work is linear in the
-text and no decoy can multiply it. Rot13, leetspeak and reversed text are read only where a word of
-`TRIGGERS` shows up in them that the text as written does not have.
+printable, HTML entities, JSON and programming escapes, markup inside words) is replaced by what it says,
+all at once, and the result is read again. One layer is one reading, so the work is linear in the text and
+no decoy can multiply it. Each layer gives guesses besides: rot13, leetspeak and reversed text, only where a
+word of `TRIGGERS` shows up in them that the text as written does not have, and spaced letters put together.
 What it cannot do: ciphers with a key, other rotations, anything nested deeper than `LAYERS`.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import re2
 
-from sigmaguard.decoding import Run, runs
+from sigmaguard.decoding import Run, letters, runs
 from sigmaguard.injection.fold import fold
 from sigmaguard.reading import Reading
 
@@ -31,6 +31,7 @@ _APART = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grow
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
             "anweisung", "vergiss", "vorherig", "jailbreak", "password", "secret", "bypass")  # fmt: skip
 _FEW = ("ignor", "instruct", "prompt", "system", "weisung")
+GUESSES = frozenset({"rot13", "leet", "reversed", "spaced"})
 _ROT13 = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
 )
@@ -90,7 +91,7 @@ def _every(layer: Reading) -> list[Reading]:
         ascii_bytes = layer.text.encode("ascii", "replace")
         if not _GATE.search(ascii_bytes):
             break
-        found.extend(_ciphers(layer, ascii_bytes))
+        found.extend(_guesses(layer, ascii_bytes))
         encoded = runs(layer.text, ascii_bytes)
         if not encoded:
             break
@@ -113,8 +114,8 @@ def _folded(layer: Reading) -> Reading | None:
     return _composed(layer, folded.text, "folded", starts, [at + 1 for at in starts])
 
 
-def _ciphers(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
-    """Readings of the whole layer as rot13, leetspeak and backwards, where a trigger word says so."""
+def _guesses(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
+    """Guesses: the layer as rot13, leetspeak and backwards where a trigger word says so, and letters put together."""
     lowered = ascii_bytes.lower()
     found: list[Reading] = []
     for stem in _ROT13_STEMS:
@@ -129,6 +130,9 @@ def _ciphers(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
             backwards = range(count - 1, -1, -1), range(count, 0, -1)
             found.append(_composed(layer, layer.text[::-1], "reversed", *backwards))
             break
+    apart = letters(layer.text, ascii_bytes)
+    if apart:
+        found.append(_spliced(layer, apart))
     return found
 
 
@@ -186,9 +190,12 @@ def _kind(layer: Reading, kind: str) -> str:
     return kind if layer.kind == "plain" else f"{layer.kind}+{kind}"
 
 
-def is_decoded(reading: Reading) -> bool:
-    """Whether more than characters had to be undone: the text was encoded or enciphered."""
-    return reading.kind not in {"plain", "folded"}
+def is_guess(reading: Reading) -> bool:
+    """Whether a reading is right only if the writer meant it so: rot13, leetspeak, backwards, letters put together.
+
+    Sentences are looked for in guesses; values such as addresses and numbers are not, since a guess makes them up.
+    """
+    return not GUESSES.isdisjoint(reading.kind.split("+"))
 
 
-__all__ = ["CONTEXT", "LAYERS", "TRIGGERS", "Reading", "is_decoded", "readings"]
+__all__ = ["CONTEXT", "GUESSES", "LAYERS", "TRIGGERS", "Reading", "is_guess", "readings"]
