@@ -7,10 +7,10 @@ import msgspec
 
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.errors import ConfigError
-from sigmaguard.fold import is_decoded
 from sigmaguard.model import Finding
 from sigmaguard.pii.analyzer import Found, PiiAnalyzer
 from sigmaguard.pii.hold import hold
+from sigmaguard.pii.source import source_reading
 from sigmaguard.pii.table import kinds
 from sigmaguard.policy.load import convert
 from sigmaguard.policy.pack import Rule
@@ -19,6 +19,7 @@ from sigmaguard.reading import Reading
 VERSION = "1"
 TAGS = ("LLM02:2025",)  # OWASP LLM 2025: sensitive information disclosure
 GUESSES = ("rot13", "leet", "reversed", "spaced")  # readings in which a number comes about by chance
+AS_WRITTEN = ("plain", "folded")  # readings that undo characters, not encodings
 LEAST_DECODED = 0.5
 
 
@@ -64,12 +65,12 @@ class PiiDetector:
         return hold(text)
 
     def _look(self, passage: Passage) -> list[Finding]:
-        plain = passage.readings[0]
+        plain = source_reading(passage)
         found = [_finding(one, plain) for one in self._analyzer.find(plain.text)]
         for reading in passage.readings[1:]:
             if any(guess in reading.kind for guess in GUESSES):
                 continue
-            least = LEAST_DECODED if is_decoded(reading) else 0.0
+            least = 0.0 if reading.kind in AS_WRITTEN else LEAST_DECODED
             for one in self._analyzer.find(reading.text):
                 if one.score >= least:
                     finding = _finding(one, reading)
