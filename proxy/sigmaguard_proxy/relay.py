@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sigmaguard.errors import WireError
 from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Origin, Segment, Timing, Verdict
+from sigmaguard.policy.bound import bound
 from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
 from sigmaguard_proxy.acting import mask_answer, restore_edits
@@ -177,9 +178,8 @@ class Relay:
     async def _judge(self, exchange: Exchange, segments: list[Segment]) -> Verdict:
         since = perf_counter()
         inspecting = self._services.inspecting
-        inspection = inspecting.begin(
-            exchange.policy, Direction.OUTPUT, Timing.BEFORE, segments, exchange.who.subject.tenant
-        )
+        policy = bound(exchange.policy, exchange.segments)
+        inspection = inspecting.begin(policy, Direction.OUTPUT, Timing.BEFORE, segments, exchange.who.subject.tenant)
         verdict = await inspecting.verdict(inspection, exchange.mode)
         exchange.clock("relay", since)
         return verdict

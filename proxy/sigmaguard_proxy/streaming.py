@@ -13,6 +13,7 @@ from sigmaguard.decide import decide
 from sigmaguard.errors import WireError
 from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, OnFault, Segment
+from sigmaguard.policy.bound import bound
 from sigmaguard.restore import Restorer
 from sigmaguard.stream import Closing, Stop, StreamGuard
 from sigmaguard.wire.codec import Delta, Edit, Frame
@@ -50,7 +51,8 @@ class GuardedStream:
         self._encoding = answer.headers.get("Content-Encoding", "")
         self._decoder: Decoder | None = None
         self._sse = SseDecoder()
-        self._guard = StreamGuard(exchange.policy, self._mask, services.inspecting.digest_key)
+        policy = bound(exchange.policy, exchange.segments)
+        self._guard = StreamGuard(policy, self._mask, services.inspecting.digest_key)
         self._vault = exchange.vault if exchange.vault else None
         self._restorers: dict[str, Restorer] = {}
         self._pieces: list[bytes] = []
