@@ -11,7 +11,7 @@ from sigmaguard.decoding import runs
 # What runs of spaced letters, hex pairs and bits are made of, with separators; the first may end a word.
 _PIECE = r"(?:(?:0[xX])?(?:[0-9A-Fa-f]{2}){1,2}|(?:[01]{8}){1,8}|[^\W_])"
 _LINK = re.compile(rf"[\W_]*(?:{_PIECE}[\W_]+)*{_PIECE}?[\W_]*")
-_FIRST_LINK = re.compile(rf"[\W_]{_PIECE}[\W_]*\Z")
+_FIRST_LINK = re.compile(rf"[^0-9A-Za-z]{_PIECE}[\W_]*\Z")
 # base64 goes on over line ends once a line of it is this long
 _LINES = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{60,}+(?:\r?\n[ \t]{0,8}[A-Za-z0-9+/_-]*+)++\Z")
 _MARKUP = re.compile(r"<(?:[A-Za-z/!][^<>]*+)?\Z")

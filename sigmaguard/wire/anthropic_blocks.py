@@ -4,7 +4,7 @@ from typing import Any
 
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.fields import Collector, is_word
 
 _ORIGIN_OF_BLOCK = {
     "tool_use": Origin.TOOL_CALL,
@@ -49,11 +49,7 @@ def collect_block(collector: Collector, path: str, block: Any, origin: Origin, r
     origin = _ORIGIN_OF_BLOCK.get(kind, origin) if isinstance(kind, str) else origin
     for key, value in block.items():
         place = f"{path}/{pointer.escape(key)}"
-        if (
-            type(value) is str
-            and is_word(value)
-            and (key in OPAQUE_KEYS or (key == "data" and kind == "redacted_thinking"))
-        ):
+        if key == "data" and kind == "redacted_thinking" and type(value) is str and is_word(value):
             continue  # redacted thinking is encrypted by the provider: nobody but it can read or write it
         if key == "input":
             collector.walk(place, value, Origin.TOOL_CALL, role, message, frozenset())
@@ -61,4 +57,4 @@ def collect_block(collector: Collector, path: str, block: Any, origin: Origin, r
             for at, inner in enumerate(value):
                 collect_block(collector, f"{place}/{at}", inner, origin, role, message)
         else:
-            collector.walk(place, value, origin, role, message)
+            collector.walk(path, {key: value}, origin, role, message)

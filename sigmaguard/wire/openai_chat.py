@@ -5,7 +5,7 @@ from typing import Any
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Refusal, StreamCodec, Usage
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_chat_stream import ChatStream
 from sigmaguard.wire.openai_shared import (
     ORIGIN_OF_ROLE,
@@ -20,7 +20,6 @@ from sigmaguard.wire.openai_shared import (
 _DEFINITIONS = ("tools", "functions", "response_format", "tool_choice", "function_call", "web_search_options")
 _REQUEST = frozenset({"model", "messages", "prediction", "stream", "stream_options", "logit_bias", *_DEFINITIONS})
 _ANSWER = frozenset({"id", "object", "model", "created", "choices", "error"})
-_MESSAGE = frozenset({"role", "content", "tool_calls", "function_call", "tool_call_id"})
 _CHOICE = frozenset({"message", "index", "finish_reason", "logprobs"})
 
 
@@ -67,7 +66,7 @@ class ChatCodec:
                 collect_message(collector, f"/choices/{at}/message", choice["message"], Origin.ASSISTANT)
             for key, value in choice.items():
                 if key not in _CHOICE:
-                    collector.walk(f"/choices/{at}/{pointer.escape(key)}", value, Origin.ASSISTANT, "assistant")
+                    collector.walk(f"/choices/{at}", {key: value}, Origin.ASSISTANT, "assistant")
         collector.rest(answer, _ANSWER, Origin.ASSISTANT)
         collect_error(collector, answer)
         return collector.segments
@@ -118,8 +117,8 @@ def collect_message(collector: Collector, path: str, message: Any, default: Orig
             collect_function(collector, place, value, role, path)
         elif key == "content" or value is None:
             continue
-        elif not (key in _MESSAGE and type(value) is str and is_word(value)):
-            collector.walk(place, value, origin, role, path)
+        else:
+            collector.walk(path, {key: value}, origin, role, path)
 
 
 def collect_call(collector: Collector, path: str, call: Any, role: str, message: str) -> None:
@@ -131,8 +130,8 @@ def collect_call(collector: Collector, path: str, call: Any, role: str, message:
         place = f"{path}/{pointer.escape(key)}"
         if key in ("function", "custom"):
             collect_function(collector, place, value, role, message)
-        elif not (type(value) is str and key in OPAQUE_KEYS and is_word(value)):
-            collector.walk(place, value, Origin.TOOL_CALL, role, message)
+        else:
+            collector.walk(path, {key: value}, Origin.TOOL_CALL, role, message)
 
 
 def collect_function(collector: Collector, path: str, function: Any, role: str, message: str) -> None:
@@ -144,4 +143,4 @@ def collect_function(collector: Collector, path: str, function: Any, role: str, 
         if key == "arguments":
             collector.json_text(path + "/arguments", value, Origin.TOOL_CALL, role, message)
         else:
-            collector.walk(f"{path}/{pointer.escape(key)}", value, Origin.TOOL_CALL, role, message, frozenset())
+            collector.walk(path, {key: value}, Origin.TOOL_CALL, role, message, frozenset())

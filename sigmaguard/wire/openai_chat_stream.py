@@ -8,7 +8,7 @@ import orjson
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.fields import Collector, is_word
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
 
 _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_fingerprint", "service_tier", "error"}) | {
@@ -76,7 +76,7 @@ class ChatStream:
             collector.walk(f"/choices/{at}/delta", delta, Origin.ASSISTANT, "assistant")
         for key, value in choice.items():
             if key not in _CHOICE and value is not None:
-                collector.walk(f"/choices/{at}/{pointer.escape(key)}", value, Origin.ASSISTANT, "assistant")
+                collector.walk(f"/choices/{at}", {key: value}, Origin.ASSISTANT, "assistant")
         if choice.get("finish_reason") is not None:
             closes += sorted(names)
             names.clear()
@@ -95,8 +95,8 @@ class ChatStream:
                 place = f"{path}/{pointer.escape(inner)}"
                 if inner == "transcript" and isinstance(text, str):
                     deltas.append(Delta(f"{index}/audio", place, Origin.ASSISTANT, text))
-                elif inner not in ("data", "id"):
-                    collector.walk(place, text, Origin.ASSISTANT, "assistant")
+                else:
+                    collector.walk(path, {inner: text}, Origin.ASSISTANT, "assistant")
         elif key != "role" or type(value) is not str or not is_word(value):
             collector.walk(path, value, Origin.ASSISTANT, "assistant")
 
@@ -111,8 +111,8 @@ class ChatStream:
                 _function(f"{index}/call/{number}", value, place, deltas, collector)
             elif key == "custom" and isinstance(value, dict):
                 _function(f"{index}/custom/{number}", value, place, deltas, collector)
-            elif key not in OPAQUE_KEYS:
-                collector.walk(place, value, Origin.TOOL_CALL)
+            else:
+                collector.walk(path, {key: value}, Origin.TOOL_CALL)
 
     def keep(self, frame: Frame) -> bytes:
         """The chunk as it came."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_shared import ORIGIN_OF_ROLE
 
 _ORIGIN_OF_ITEM = {
@@ -37,9 +37,8 @@ def collect_response(collector: Collector, path: str, answer: dict[str, Any]) ->
     elif output is not None:
         collector.walk(f"{path}/output", output, Origin.ASSISTANT)
     for key, value in answer.items():
-        if key == "output" or (type(value) is str and key in OPAQUE_KEYS and is_word(value)):
-            continue
-        collector.walk(f"{path}/{pointer.escape(key)}", value, _REPEATED.get(key, Origin.ASSISTANT))
+        if key != "output":
+            collector.walk(path, {key: value}, _REPEATED.get(key, Origin.ASSISTANT))
 
 
 def collect_item(collector: Collector, path: str, item: Any, default: Origin) -> None:
@@ -55,13 +54,9 @@ def collect_item(collector: Collector, path: str, item: Any, default: Origin) ->
         origin = _ORIGIN_OF_ITEM.get(kind, origin)
     for key, value in item.items():
         place = f"{path}/{pointer.escape(key)}"
-        if type(value) is str and key in OPAQUE_KEYS and is_word(value):
-            continue
         if key == "arguments":
             collector.json_text(place, value, Origin.TOOL_CALL, role, path)
         elif key == "output" and origin is Origin.TOOL_CALL:
             collector.walk(place, value, Origin.TOOL_RESULT, role, path)  # an mcp_call holds its own result
-        elif key == "result" and kind == "image_generation_call":
-            collector.walk(path, {key: value}, origin, role, path)  # a picture, where it is base64
         else:
-            collector.walk(place, value, origin, role, path)
+            collector.walk(path, {key: value}, origin, role, path)

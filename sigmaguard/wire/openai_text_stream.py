@@ -78,7 +78,7 @@ class TextStream:
             self._finished.add(channel)
         for key, value in choice.items():
             if key not in _CHOICE:
-                collector.walk(f"/choices/{at}/{pointer.escape(key)}", value, self._origin)
+                collector.walk(f"/choices/{at}", {key: value}, self._origin)
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came."""
