@@ -14,7 +14,7 @@ from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.outbound import Outbound
 from sigmaguard_proxy.pool import DetectorPool
-from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer, Trials
 from sigmaguard_proxy.server import Proxy
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.settings import Settings
@@ -33,6 +33,7 @@ class Plane:
     limiter: Limiter
     recorder: Recorder
     authority: Authority
+    trials: Trials | None = None
 
 
 class DataPlane:
@@ -83,6 +84,7 @@ class DataPlane:
             mask_key=self._mask_key,
             observers=self._observers,
             tracer=self._tracer,
+            trials=self.plane.trials,
         )
         self.proxy = Proxy(self.services)
         self.tools = ToolPlane(settings, self.services, self.proxy.record)

@@ -4,12 +4,12 @@ Knows protocols and values only. The control plane implements them over its stor
 `embedded.py` does. Whatever is called on the hot path answers from memory and does not await.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from sigmaguard.model import Fault, Finding, Mode, Outcome, Subject
+from sigmaguard.model import Fault, Finding, Mode, Outcome, Segment, Subject
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Refusal
 
@@ -178,6 +178,14 @@ class Tracer(Protocol):
 
     def close(self) -> None:
         """Exports what is queued; blocks for a few seconds at most."""
+        ...
+
+
+class Trials(Protocol):
+    """Lets staged versions of policies look on."""
+
+    def consider(self, trial: tuple[int, Policy], segments: Sequence[Segment], record: ExchangeRecord) -> None:
+        """Tries an exchange's input under a staged version later on; never blocks and changes nothing."""
         ...
 
 

@@ -284,6 +284,9 @@ class Proxy:
         record = exchange.to_record()
         for observer in self.services.observers:
             observer(record)
+        trial = exchange.identity.trial if exchange.identity is not None else None
+        if trial is not None and self.services.trials is not None and exchange.segments:
+            self.services.trials.consider(trial, exchange.segments, record)
         try:
             self.services.recorder.record(record)
         except OSError as error:

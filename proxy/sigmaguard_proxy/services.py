@@ -9,7 +9,7 @@ from sigmaguard.wire.codec import Registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.outbound import Outbound
-from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer, Trials
 from sigmaguard_proxy.tasks import Tasks
 from sigmaguard_proxy.upstreams import Upstreams
 
@@ -32,3 +32,4 @@ class Services:
     mask_key: bytes
     observers: Sequence[Callable[[ExchangeRecord], None]] = ()
     tracer: Tracer | None = None
+    trials: Trials | None = None
