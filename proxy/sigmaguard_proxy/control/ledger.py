@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sigmaguard_proxy.control.paging import moment_or_none
+from sigmaguard_proxy.control.prices import MICRO
 from sigmaguard_proxy.control.tables import usage
 from sigmaguard_proxy.store.database import Database
 from sigmaguard_proxy.store.scope import Scope
@@ -75,3 +79,29 @@ async def spent(scope: Scope, counter: str) -> int:
 async def forget_old(connection: AsyncConnection, now: float) -> None:
     """Deletes periods that ended long ago."""
     await connection.execute(delete(usage).where(usage.c.ends_at < now - KEEP_S))
+
+
+class Spending(msgspec.Struct, frozen=True):
+    """What was spent of one budget: `scope` is `tenant`, `agent:NAME` or `key:ID`; money in US dollars."""
+
+    scope: str
+    period: str
+    unit: str
+    spent: float
+    ends_at: datetime | None
+
+
+async def spending(scope: Scope) -> tuple[Spending, ...]:
+    """Every budget's spending in the periods under way; at most 1,000."""
+    now = time.time()
+    rows = await scope.many(
+        usage, usage.c.ends_at.is_(None) | (usage.c.ends_at > now), order=usage.c.counter, limit=1_000
+    )
+    found = []
+    for row in rows:
+        whose, period, unit = row["counter"].split("|")
+        value = row["value"] / MICRO if unit == "usd" else float(row["value"])
+        found.append(
+            Spending(whose, period, "usd" if unit == "usd" else "tokens", value, moment_or_none(row["ends_at"]))
+        )
+    return tuple(found)

@@ -46,7 +46,11 @@ class _Event(msgspec.Struct, frozen=True, array_like=True, tag="event"):
     data: bytes
 
 
-_Message = _Ask | _Answer | _Settle | _Notice | _Event
+class _Command(msgspec.Struct, frozen=True, array_like=True, tag="command"):
+    data: bytes
+
+
+_Message = _Ask | _Answer | _Settle | _Notice | _Event | _Command
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Message).decode
 
@@ -104,6 +108,7 @@ class LinkServer:
         self.counters = counters
         self.on_event = on_event
         self.lines: set[_Line] = set()
+        self.standing: dict[str, bytes] = {}
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
 
@@ -118,6 +123,13 @@ class LinkServer:
         """Tells every worker that something changed."""
         for line in self.lines:
             line.send(_Notice(generation))
+
+    def command(self, data: bytes, *, standing: str = "") -> None:
+        """Tells every worker to do something; a `standing` order of that name is told to later ones too."""
+        if standing:
+            self.standing[standing] = data
+        for line in self.lines:
+            line.send(_Command(data))
 
     async def stop(self) -> None:
         """Closes every line."""
@@ -142,6 +154,8 @@ class _Line(_Frames):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._server.lines.add(self)
+        for data in self._server.standing.values():
+            self.send(_Command(data))
 
     def connection_lost(self, _: Exception | None) -> None:
         self._server.lines.discard(self)
@@ -167,8 +181,15 @@ class _Line(_Frames):
 class LinkClient(_Frames):
     """A worker's end: implements `Counters`, hears notices, sends events. Connects again by itself."""
 
-    def __init__(self, path: Path, tasks: Tasks, on_notice: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tasks: Tasks,
+        on_notice: Callable[[int], None],
+        on_command: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         super().__init__()
+        self._on_command = on_command
         self._path = path
         self._on_notice = on_notice
         self._numbers = itertools.count()
@@ -224,6 +245,8 @@ class LinkClient(_Frames):
                     future.set_result(grant)
             case _Notice(generation):
                 self._on_notice(generation)
+            case _Command(data):
+                self._on_command(data)
             case _:
                 pass
 

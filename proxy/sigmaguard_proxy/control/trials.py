@@ -28,16 +28,19 @@ class TrialRunner:
     def __init__(self, database: Database, tasks: Tasks) -> None:
         self._database = database
         self._tasks = tasks
+        self._inspecting: Inspecting | None = None
         self._running = 0
         self._counts: dict[Counted, tuple[int, str]] = {}
 
-    def consider(
-        self, inspecting: Inspecting, trial: tuple[int, Policy], segments: Sequence[Segment], record: ExchangeRecord
-    ) -> None:
+    def attach(self, inspecting: Inspecting) -> None:
+        """Tells where to inspect; until then nothing is tried."""
+        self._inspecting = inspecting
+
+    def consider(self, trial: tuple[int, Policy], segments: Sequence[Segment], record: ExchangeRecord) -> None:
         """Tries an exchange's input, unless too many are being tried already."""
-        if self._running < AT_ONCE:
+        if self._inspecting is not None and self._running < AT_ONCE:
             self._running += 1
-            self._tasks.spawn(self._try(inspecting, trial, segments, record), name="trial")
+            self._tasks.spawn(self._try(self._inspecting, trial, segments, record), name="trial")
 
     async def _try(
         self, inspecting: Inspecting, trial: tuple[int, Policy], segments: Sequence[Segment], record: ExchangeRecord
