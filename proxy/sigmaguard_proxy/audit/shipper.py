@@ -5,15 +5,19 @@ import threading
 import time
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from sigmaguard_proxy.audit import positions
 from sigmaguard_proxy.audit.retention import Retention, keep_house
 from sigmaguard_proxy.audit.rows import Price
 from sigmaguard_proxy.audit.shipping import WAL_FOLDER, ShipLock, Shipping, unknown_price
 from sigmaguard_proxy.audit.source import Source
+from sigmaguard_proxy.audit.state import State, load_state, save_state
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
 
 POLL_S = 0.2
+TELL_EVERY_S = 0.5
 LOCK_POLL_S = 1.0
 BACKOFF_S = (0.1, 5.0)
 STOP_TIMEOUT_S = 10.0
@@ -23,6 +27,8 @@ RECORD_BYTES = 1_100  # of a record in the write-ahead log, as measured; only fo
 
 class Shipper:
     """Ships this data folder while it holds the lock, or stands by while another process does.
+
+    `patience_s` lets a process that is just starting take the lock before us.
 
     Figures for metrics are read from any thread: `waiting_records` (an estimate), `lag_s` (age of the
     oldest record not yet stored), `is_down` (the database does not answer), `shipped`.
@@ -35,8 +41,11 @@ class Shipper:
         log: Log,
         price: Price = unknown_price,
         retention: Retention | None = None,
+        *,
+        patience_s: float = 0.0,
     ) -> None:
         self._folder = folder
+        self._patience_s = patience_s
         self._url = database_url
         self._log = log
         self._price = price
@@ -47,6 +56,7 @@ class Shipper:
         self._backoff = BACKOFF_S[0]
         self._kept_house_at = 0.0
         self._oldest_at: float | None = None
+        self._told_at = 0.0
         self._loop: asyncio.AbstractEventLoop
         self._wake: asyncio.Event
         self._database: Database
@@ -75,12 +85,16 @@ class Shipper:
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ships what is left, as far as the time allows, and ends the thread. What is not shipped stays on disk."""
+        await asyncio.get_running_loop().run_in_executor(None, self.finish, timeout_s)
+
+    def finish(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """`stop` for a caller without an event loop: blocks until the thread has ended."""
         thread = self._thread
         if thread is None:
             return
         self._stopping = True
         self._loop.call_soon_threadsafe(self._wake.set)
-        await asyncio.get_running_loop().run_in_executor(None, thread.join, timeout_s + 1.0)
+        thread.join(timeout_s + 1.0)
         self._thread = None
 
     def _run(self) -> None:
@@ -93,9 +107,11 @@ class Shipper:
         lock = ShipLock(self._folder / WAL_FOLDER)
         shipping: Shipping | None = None
         self._ready.set()
+        await self._pause(self._patience_s)
         try:
             while not self._stopping:
                 if not lock.take():
+                    self._listen()
                     await self._pause(LOCK_POLL_S)
                     continue
                 if shipping is None:
@@ -150,6 +166,17 @@ class Shipper:
         self.waiting_records = -(-waiting // RECORD_BYTES)
         self._oldest_at = shipping.oldest_at or (self._oldest_at if waiting else None)
         self.shipped = shipping.shipped
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            save_state(self._folder, State(self.waiting_records, self._oldest_at, self.is_down, self.shipped))
+
+    def _listen(self) -> None:
+        """While another process ships: its figures are ours."""
+        state = load_state(self._folder)
+        if state is not None:
+            self.waiting_records, self._oldest_at = state.waiting_records, state.oldest_at
+            self.is_down, self.shipped = state.is_down, state.shipped
 
     def _waiting_bytes(self) -> int:
         return sum(Source(self._folder / WAL_FOLDER, {}).sizes().values())
@@ -182,7 +209,7 @@ async def caught_up(folder: Path, database: Database, wanted: dict[str, int], ti
             try:
                 async with database.read() as connection:
                     reached = await positions.load(connection, wanted)
-            except DatabaseDownError:
+            except (DatabaseDownError, SQLAlchemyError):  # down, or without its tables yet
                 reached = {}
             present = source.sizes()
             if all(reached.get(one, 0) >= size or one not in present for one, size in wanted.items() if size > 24):
