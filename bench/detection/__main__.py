@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -26,6 +27,7 @@ from detection.train import Course, train
 from sigmaguard.injection.model import InjectionModel
 from sigmaguard.injection.vocabulary import Vocabulary
 
+Kind = TypeVar("Kind")
 STEPS = ("train", "distil", "export", "evaluate")
 
 
@@ -74,7 +76,8 @@ class Run:
 
     def distil(self) -> None:
         """Teach the tiny tier."""
-        encoder, found = self._encoder(), self.windows()
+        encoder = self._encoder()
+        found = _some(self.windows(), self.plan.lessons.most)
         logits = teach(encoder, found)
         glance = distil(encoder, found, logits, self.plan.lessons)
         torch.save(glance.state_dict(), self.folder / "glance.pt")
@@ -125,18 +128,23 @@ class Run:
         return _some([*self.sets.held, *self.sets.left], self.plan.most_judged)
 
 
-def _some(examples: Sequence[Example], count: int) -> list[Example]:
+def _some(examples: Sequence[Kind], count: int) -> list[Kind]:
     return random.Random(3).sample(list(examples), min(count, len(examples)))
 
 
 def plan_from(options: argparse.Namespace) -> Plan:
     """The plan that the command line asks for."""
     plan = sample_plan() if options.sample else Plan(Recipe(), Course(), Lessons())
-    recipe = msgspec.structs.replace(plan.recipe, promptshield=options.promptshield, leave_out=options.leave_out)
+    seed = options.seed or plan.recipe.seed
+    recipe = msgspec.structs.replace(
+        plan.recipe, promptshield=options.promptshield, leave_out=options.leave_out, seed=seed
+    )
     if options.per_generator:
         recipe = msgspec.structs.replace(recipe, per_generator=options.per_generator, planted=options.per_generator * 4)
     course = msgspec.structs.replace(plan.course, epochs=options.epochs) if options.epochs else plan.course
-    return msgspec.structs.replace(plan, recipe=recipe, course=course, start=options.start or "")
+    course = msgspec.structs.replace(course, frozen=options.frozen or course.frozen)
+    judged = options.most_judged or plan.most_judged
+    return msgspec.structs.replace(plan, recipe=recipe, course=course, start=options.start or "", most_judged=judged)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--promptshield", action="store_true", help="also train on the set without a licence")
     parser.add_argument("--epochs", type=float, default=0.0)
     parser.add_argument("--per-generator", type=int, default=0)
+    parser.add_argument("--frozen", type=int, default=0, help="lower layers that keep their weights")
+    parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
+    parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")
     options = parser.parse_args(arguments)
     if not options.sample and not (corpora.folder() / "train").is_dir():

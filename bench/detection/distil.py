@@ -25,6 +25,7 @@ class Lessons(msgspec.Struct, frozen=True):
     blurred: float = 0.12
     width: int = 64
     hidden: int = 96
+    most: int = 24_000  # windows the teacher scores: its time, not the pupil's, is what this step costs
     seed: int = 20251
 
 
