@@ -7,6 +7,7 @@ import regex
 
 from sigmaguard.detectors.checks import CHECKS
 from sigmaguard.detectors.entropy import shannon
+from sigmaguard.detectors.heads import head_of
 from sigmaguard.detectors.keywords import lower
 from sigmaguard.detectors.shape import Shape, shape_of
 from sigmaguard.errors import ConfigError
@@ -25,8 +26,9 @@ class Credential:
     """A compiled rule.
 
     `leads` says that every match begins with a keyword, so that the pattern is tried just there;
-    otherwise it is searched in a window around the keyword. `bounded` says that no match follows a
-    letter or digit. Raises ConfigError where the rule cannot work.
+    otherwise it is searched in a window around the keyword. `head` says in RE2 how a match that leads
+    begins, empty where nothing is known. `bounded` says that no match follows a letter or digit.
+    Raises ConfigError where the rule cannot work.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Credential:
         "_pattern",
         "_value",
         "bounded",
+        "head",
         "keywords",
         "leads",
         "reach",
@@ -70,6 +73,7 @@ class Credential:
         self.reach = self.shape.widest
         self.keywords = tuple(dict.fromkeys(lower(word) for word in rule.keywords))
         self.leads = self.shape.begins_with(self.keywords)
+        self.head = head_of(rule.pattern) if self.leads else ""
         self.bounded = not any(
             self._partial.match(mark + word, 1, partial=True) for word in self._starts() for mark in "aZ0"
         )

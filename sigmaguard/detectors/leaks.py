@@ -37,7 +37,9 @@ class LeaksDetector:
             for word in credential.keywords:
                 words.setdefault(word, []).append(credential)
         bounded = {word for word, found in words.items() if all(one.leads and one.bounded for one in found)}
-        self._keywords = Keywords({word: tuple(found) for word, found in words.items()}, bounded)
+        heads = {word: "|".join(dict.fromkeys(one.head for one in found)) for word, found in words.items()}
+        known = {word: head for word, head in heads.items() if all(one.head for one in words[word])}
+        self._keywords = Keywords({word: tuple(found) for word, found in words.items()}, bounded, known)
         self._unkeyed = tuple(one for one in self.credentials if not one.keywords)
         inner = [one for one in self.credentials if not one.leads]
         self._spanning = tuple(one for one in inner if one.shape.spans_spaces)
@@ -104,7 +106,7 @@ class LeaksDetector:
         size = len(text)
         tail_at = max(0, size - self._reach)
         limit = tail_at + self._keywords.unfinished(text[tail_at:])
-        for at, credentials in self._keywords.find(text[tail_at:]):
+        for at, credentials in self._keywords.find(text[tail_at:], unfinished=True):
             at += tail_at
             if at < limit and any(
                 one.leads and size - at <= one.reach and one.may_grow(text, at) for one in credentials

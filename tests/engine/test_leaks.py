@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import re2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -216,3 +217,17 @@ def test_findings_carry_tags_and_never_the_value(detector: LeaksDetector) -> Non
     (one,) = find(detector, text)
     assert one.tags == ("OWASP:LLM02:2025", "ATLAS:AML.T0057") and one.entity == "STRIPE_KEY"
     assert text[one.start : one.end] not in repr(one)
+
+
+HEADS = [one for one in LeaksDetector(RULES).credentials if one.head]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_head_lets_through_whatever_its_pattern_matches(data: st.DataObject) -> None:
+    credential = data.draw(st.sampled_from(HEADS))
+    text = data.draw(st.from_regex(credential.rule.pattern))
+    options = re2.Options()
+    options.case_sensitive = False
+    options.encoding = re2.Options.Encoding.LATIN1
+    assert re2.search(credential.head.encode("latin-1"), text.encode("utf-8", "surrogatepass"), options)
