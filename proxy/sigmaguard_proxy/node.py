@@ -1,20 +1,40 @@
-"""One process of the server: control plane, data plane and admin port, built and torn down in order."""
+"""One process of the server: control plane, audit log, data plane and admin port, built and torn down in order."""
 
+import contextlib
+import signal
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
-from sigmaguard.policy.compile import PolicyLoader
-from sigmaguard_policies import policies_root
+from sigmaguard.errors import ConfigError
+from sigmaguard_proxy.admin.app import admin_app, all_endpoints
+from sigmaguard_proxy.admin.door import Door
+from sigmaguard_proxy.admin.events import EventHub, encode_event
+from sigmaguard_proxy.admin.idempotency import Idempotency
+from sigmaguard_proxy.admin.oidc import OidcClient, OidcSettings
+from sigmaguard_proxy.admin.services import AdminServices
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.audit.audit_log import AuditLog
-from sigmaguard_proxy.embedded import FixedDirectory, Healthy, NoLimits
+from sigmaguard_proxy.control.agents import Agents
+from sigmaguard_proxy.control.change import EVERYWHERE
+from sigmaguard_proxy.control.compiling import Compiler
+from sigmaguard_proxy.control.keys import VirtualKeys
+from sigmaguard_proxy.control.passwords import Passwords
+from sigmaguard_proxy.control.people import Members, Tenants
+from sigmaguard_proxy.control.permissions import Role
+from sigmaguard_proxy.control.plane import ControlPlane
+from sigmaguard_proxy.control.policies import Policies
+from sigmaguard_proxy.control.providers import ProviderKeys
+from sigmaguard_proxy.control.signin import SignIn
+from sigmaguard_proxy.control.toggles import Toggles
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.observing import Observing
+from sigmaguard_proxy.ports import ExchangeRecord
 from sigmaguard_proxy.settings import Settings
-from sigmaguard_proxy.store.database import open_database
-from sigmaguard_proxy.store.location import locate
-from sigmaguard_proxy.store.migrate import migrate
+from sigmaguard_proxy.store.database import DatabaseDownError
+
+EVENTS_ON, EVENTS_OFF = b"events on", b"events off"
 
 
 class Node:
@@ -28,63 +48,159 @@ class Node:
         self._with_admin = with_admin and bool(settings.admin)
         self._worker = worker
         self._log = log
-        self._observing = Observing(settings, worker, log)
+        self._mode = settings.mode
+        self._hub = EventHub()
+        self._events_wanted = False
+        self._oidc: aiohttp.ClientSession | None = None
         self._audit: AuditLog | None = None
         self._data: DataPlane | None = None
         self._admin: web.AppRunner | None = None
+        self._started = False
+        self.control: ControlPlane
+        self._observing: Observing
 
     async def start(self) -> None:
-        """Loads the policy, then opens the ports. Raises ConfigError or OSError."""
+        """Everything in order, the ports last. Raises ConfigError or OSError."""
         settings = self.settings
-        policy = PolicyLoader(policies_root()).load(settings.policy)
-        audit = await self._open_audit()
-        if self._worker is not None:
-            plane = Plane(FixedDirectory(policy, settings.mode), NoLimits(), audit.recorder, Healthy())
-            observing = self._observing
-            self._data = DataPlane(settings, plane, observing.observers, log=self._log, tracer=observing.tracing)
-            await self._data.start()
-            observing.watch(self._data, audit.backlog)
-            self.port = self._data.port
-        if self._with_admin:
-            await self._open_admin()
-
-    async def _open_audit(self) -> AuditLog:
-        data = Path(self.settings.data)
-        url = locate(data, self.settings.database_url)
-        data.mkdir(parents=True, exist_ok=True)
-        database = open_database(url)
-        try:
-            await migrate(database)
-        finally:
-            await database.close()
-        self._audit = AuditLog(data, url, self._worker, self._log)
+        control = self.control = ControlPlane(settings, self._worker, self._log, on_command=self._obey)
+        self._observing = Observing(settings, self._worker, self._log, control.prices.cost_usd)
+        self._started = True
+        await control.start()
+        control.when_orphaned(lambda: signal.raise_signal(signal.SIGTERM))
+        self._audit = AuditLog(
+            control.data,
+            control.url,
+            self._worker,
+            self._log,
+            price=control.prices.cost_usd,
+            own_process=self._worker is None or settings.workers == 1,
+        )
         self._audit.start()
-        return self._audit
+        if self._worker is not None:
+            await self._open_data(self._audit)
+        if self._with_admin:
+            await self._open_admin(self._audit)
 
-    async def _open_admin(self) -> None:
-        app = web.Application()
-        app.router.add_get("/metrics", self._expose)
-        self._admin = web.AppRunner(app, access_log=None)
+    async def _open_data(self, audit: AuditLog) -> None:
+        control, observing = self.control, self._observing
+        snapshot = control.directory.snapshot
+        plane = Plane(control.directory, control.limiter, audit.recorder, self, control.trials)
+        self._data = DataPlane(
+            self.settings,
+            plane,
+            (*observing.observers, self._observe),
+            keys=(snapshot.digest_key, snapshot.mask_key),
+            log=self._log,
+            tracer=observing.tracing,
+        )
+        await self._data.start()
+        control.trials.attach(self._data.services.inspecting)
+        observing.watch(self._data, audit.backlog)
+        self.port = self._data.port
+
+    async def _open_admin(self, audit: AuditLog) -> None:
+        control = self.control
+        services = self._services(audit)
+        secure = self.settings.admin_url.startswith("https://")
+        door = Door(
+            services.signin,
+            Idempotency(control.database, control.keyring),
+            services.tenants.exists,
+            self._log,
+            secure=secure,
+        )
+        endpoints = all_endpoints(services, sorted(self.settings.upstreams))
+        app = admin_app(services, door, endpoints, self._observing.metrics.expose)
+        # an event stream ends when its listener goes; without cancellation it would outlive the connection
+        self._admin = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
         await self._admin.setup()
         host, port = self.settings.address("admin")
         await web.TCPSite(self._admin, host, port).start()
         self.admin_url = f"http://{host}:{self._admin.addresses[0][1]}"
+        if control.owner_token:
+            self.owner_link = f"{self.settings.admin_url or self.admin_url}/claim#{control.owner_token}"
+        with contextlib.suppress(DatabaseDownError):
+            self._mode = (await services.toggles.get(EVERYWHERE)).mode
+        if control.link_server is not None:
+            server = control.link_server
+            server.on_event = self._hub.receive
+            self._hub.on_wanted(lambda wanted: server.command(EVENTS_ON if wanted else EVENTS_OFF, standing="events"))
 
-    async def _expose(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=self._observing.metrics.expose(), headers={"Content-Type": "text/plain; version=0.0.4"}
+    def _services(self, audit: AuditLog) -> AdminServices:
+        settings, control = self.settings, self.control
+        changes = control.changes(audit.recorder)
+        compiler = Compiler(control.loader)
+        upstreams = frozenset(settings.upstreams)
+        return AdminServices(
+            changes=changes,
+            signin=SignIn(changes, Passwords()),
+            tenants=Tenants(changes),
+            members=Members(changes),
+            keys=VirtualKeys(changes, compiler.shipped_names()),
+            provider_keys=ProviderKeys(changes, control.keyring, upstreams),
+            agents=Agents(changes, compiler),
+            policies=Policies(changes, compiler),
+            toggles=Toggles(changes, settings.mode),
+            compiler=compiler,
+            keyring=control.keyring,
+            prices=control.prices,
+            hub=self._hub,
+            audit_folder=Path(settings.data) / "audit",
+            degraded=self.degraded,
+            problems=control.problems,
+            workers=lambda: len(control.link_server.lines) if control.link_server is not None else 1,
+            oidc=self._open_oidc(),
+            public_url=lambda: settings.admin_url.rstrip("/") or self.admin_url,
         )
+
+    def _open_oidc(self) -> OidcClient | None:
+        settings = self.settings
+        if not settings.oidc_issuer:
+            return None
+        role = settings.oidc_default_role
+        if role and role not in set(Role):
+            raise ConfigError(f"oidc_default_role `{role}`: there are {', '.join(Role)}")
+        self._oidc = aiohttp.ClientSession()
+        return OidcClient(
+            OidcSettings(
+                settings.oidc_issuer,
+                settings.oidc_client_id,
+                settings.oidc_client_secret,
+                Role(role) if role else None,
+            ),
+            self._oidc,
+        )
+
+    def degraded(self) -> list[str]:
+        """What is not working right now: the control plane's parts and the audit log's."""
+        return [*self.control.degraded(), *(self._audit.degraded() if self._audit is not None else [])]
+
+    def _observe(self, record: ExchangeRecord) -> None:
+        """Live events: to listeners here, or to the supervisor while somebody listens there."""
+        if self.control.link is None:
+            self._hub.observe(record)
+        elif self._events_wanted:
+            self.control.link.publish(encode_event(record))
+
+    def _obey(self, command: bytes) -> None:
+        if command in (EVENTS_ON, EVENTS_OFF):
+            self._events_wanted = command == EVENTS_ON
 
     async def stop(self) -> None:
         """Closes the data port first, so that exchanges under way are still recorded."""
+        if not self._started:
+            return
         if self._data is not None:
             await self._data.stop()
-        if self._audit is not None:
-            await self._audit.stop()
         if self._admin is not None:
             await self._admin.cleanup()
+        if self._oidc is not None:
+            await self._oidc.close()
+        if self._audit is not None:
+            await self._audit.stop()
+        await self.control.stop()
         await self._observing.stop()
 
     def mode_name(self) -> str:
         """The mode in force, for the banner."""
-        return self.settings.mode.value
+        return self._mode.value

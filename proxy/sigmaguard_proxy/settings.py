@@ -34,7 +34,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shutdown waits for exchanges under way. `memory_entries` texts whose verdict is remembered a worker.
     `pool_threads` threads for pooled detectors a worker. `pool_queue` inspections that may wait before
     new ones are shed. `otlp_endpoint` turns tracing on. `log_exchanges` logs an event for
-    every exchange, not only for blocked and failed ones. `mcp` and `egress` declare tool servers.
+    every exchange, not only for blocked and failed ones. `admin_url` is the admin port as a browser
+    reaches it. `oidc_*` let people sign in with an OpenID Connect provider. `mcp` and `egress` declare tool servers.
     """
 
     listen: str = "127.0.0.1:8003"
@@ -55,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool_queue: int = 64
     otlp_endpoint: str = ""
     log_exchanges: bool = False
+    admin_url: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_default_role: str = ""
     mcp: dict[str, Any] = {}
     egress: dict[str, Any] = {}
 
@@ -86,6 +92,11 @@ DOCUMENTED = {
     "pool_queue": "inspections that may wait for a thread before new ones are shed",
     "otlp_endpoint": "OTLP/HTTP endpoint for traces and metrics; empty for none",
     "log_exchanges": "log an event for every exchange, not only for blocked and failed ones (true or false)",
+    "admin_url": "URL of the admin port as a browser reaches it, for links and sign-in; empty: as listened on",
+    "oidc_issuer": "issuer URL of an OpenID Connect provider people sign in with; empty for none",
+    "oidc_client_id": "client id at that provider",
+    "oidc_client_secret": "client secret at that provider; better given by its environment variable",
+    "oidc_default_role": "role in the default tenant of a person nobody asked in; empty refuses them",
     "mcp": "MCP servers (`mcp.servers.NAME`); sigmaguard.yaml only",
     "egress": "HTTP tools (`egress.tools.NAME`); sigmaguard.yaml only",
 }
@@ -133,7 +144,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not variable.startswith("SIGMAGUARD_"):
             continue
         name = variable.removeprefix("SIGMAGUARD_").lower()
-        if name in ("config", "corpora", "vault_key", "vault_key_file"):
+        if name in ("config", "corpora", "vault_key", "vault_key_file", "vault_path"):
             continue  # other parts read these themselves
         if name in ("upstream", "upstreams"):
             values["upstreams"] = parse_upstreams(value.replace(",", " ").split(), variable)

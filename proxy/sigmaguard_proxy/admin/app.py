@@ -20,7 +20,13 @@ from sigmaguard_proxy.admin.problems import problem
 from sigmaguard_proxy.admin.services import AdminServices
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-PAGES = {"": "docs.html", "docs.js": "docs.js", "docs.css": "docs.css"}
+PAGES = {
+    "/docs/": "docs.html",
+    "/docs/docs.js": "docs.js",
+    "/docs/docs.css": "docs.css",
+    "/claim": "claim.html",
+    "/docs/claim.js": "claim.js",
+}
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -79,7 +85,7 @@ def admin_app(
     app.router.add_get("/readyz", ready)
     app.router.add_get("/docs", to_docs)
     for path, name in PAGES.items():
-        app.router.add_get(f"/docs/{path}", _page(name))
+        app.router.add_get(path, _page(name))
     return app
 
 

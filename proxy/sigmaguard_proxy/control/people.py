@@ -123,6 +123,11 @@ class Tenants:
         async with self._changes.database.read() as connection:
             return _tenant(await _tenant_row(connection, tenant))
 
+    async def exists(self, tenant: str) -> bool:
+        """Whether there is such a tenant."""
+        async with self._changes.database.read() as connection:
+            return (await connection.execute(select(tenants.c.id).where(tenants.c.id == tenant))).first() is not None
+
     async def make(self, order: TenantOrder, actor: Actor) -> Tenant:
         """A new tenant. Raises ConflictError."""
         async with self._changes.change(order.id, actor) as change:

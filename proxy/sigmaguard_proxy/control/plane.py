@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from sigmaguard.errors import ConfigError
-from sigmaguard.model import Mode
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard_policies import policies_root
 from sigmaguard_proxy.control.alone import Alone
@@ -50,7 +50,9 @@ ORPHAN_S = 5.0  # a worker whose supervisor is gone for so long ends
 class ControlPlane:
     """Built once a process. `worker` is its number, None for the supervisor."""
 
-    def __init__(self, settings: Settings, worker: int | None, log: Log) -> None:
+    def __init__(
+        self, settings: Settings, worker: int | None, log: Log, *, on_command: Callable[[bytes], None] = lambda _: None
+    ) -> None:
         self.settings = settings
         self.log = log
         self.data = Path(settings.data)
@@ -67,13 +69,16 @@ class ControlPlane:
         self.trials = TrialRunner(self.database, self.tasks)
         self.link_server: LinkServer | None = None
         self.link: LinkClient | None = None
-        self.orphaned = asyncio.Event()
+        self._on_command = on_command
+        self._orphaned: Callable[[], object] = lambda: None
+        self._has_started = False
         self.owner_token = ""
         self._worker = worker
         self._is_first = worker is None or settings.workers == 1
         self._alone = Alone()
         self._journal: CountJournal | None = None
         self._ledger: Ledger | None = None
+        self._has_counters = False
         self._counters: Counters
         self._own: MemoryCounters | None = None
         self._steady: SteadyCounters | None = None
@@ -104,7 +109,10 @@ class ControlPlane:
             snapshot = await self.refresher.first()
             self.directory = SnapshotDirectory(snapshot, start_mode=settings.mode, require_keys=settings.require_keys)
             self.refresher.start(self.directory, self.tasks)
+        else:
+            self.refresher.watch(self.tasks)
         self.tasks.spawn(self._flush_regularly(), name="flush")
+        self._has_started = True
 
     async def _prepare_database(self) -> None:
         """Migrates; a database that is down is waited for a moment, then done without."""
@@ -134,7 +142,7 @@ class ControlPlane:
 
     async def _open_counters(self) -> None:
         local = await self._local_counters()
-        self._counters = local
+        self._counters, self._has_counters = local, True
         if not self.settings.redis_url:
             return
         self._redis = open_redis(self.settings.redis_url)
@@ -149,7 +157,7 @@ class ControlPlane:
         """This node's own counters: here, or at the other end of the link."""
         path = socket_path(self.data)
         if not self._is_first:
-            self.link = LinkClient(path, self.tasks, self.notices.tell)
+            self.link = LinkClient(path, self.tasks, self.notices.tell, self._on_command)
             try:
                 await self.link.connected(LINK_START_S)
             except TimeoutError as error:
@@ -186,7 +194,7 @@ class ControlPlane:
                 lost_at = time.monotonic()
             elif time.monotonic() - lost_at > ORPHAN_S:
                 self.log.error("supervisor_gone")
-                self.orphaned.set()
+                self._orphaned()
                 return
 
     async def _spent(self, tenant: str, counter: str) -> int:
@@ -226,14 +234,23 @@ class ControlPlane:
         notices, steady = self._redis_notices, self._steady
         return (notices is not None and notices.is_down) or (steady is not None and steady.is_degraded)
 
-    def mode(self) -> Mode:
-        """The mode a caller of whom nothing is known runs under; the settings' where this is the supervisor."""
-        return self.directory.in_force()[1] if self._worker is not None else self.settings.mode
+    def when_orphaned(self, end: Callable[[], object]) -> None:
+        """Calls `end` once the supervisor has been gone for a while."""
+        self._orphaned = end
+
+    def degraded(self) -> list[str]:
+        """What is not working right now."""
+        return self.refresher.degraded() if self._has_started else []
+
+    def problems(self) -> Sequence[str]:
+        """Policies, agents and keys that could not be put in force as written."""
+        return self.directory.snapshot.problems if self._worker is not None else ()
 
     async def stop(self) -> None:
-        """Settles what is left and lets go of everything."""
-        await self._counters.close()
-        await self.flush()
+        """Settles what is left and lets go of everything; also what a start that failed had begun."""
+        if self._has_counters:
+            await self._counters.close()
+            await self.flush()
         await self.tasks.drain(0.0)
         if self.link_server is not None:
             await self.link_server.stop()

@@ -68,6 +68,10 @@ class Refresher:
         self._directory = directory
         tasks.spawn(self._keep_fresh(directory), name="refresh")
 
+    def watch(self, tasks: Tasks) -> None:
+        """Only looks whether the database is there; for a process without a directory."""
+        tasks.spawn(self._keep_fresh(None), name="refresh")
+
     def wake(self, _generation: int = 0) -> None:
         """There may be something new."""
         self._wake.set()
@@ -85,7 +89,7 @@ class Refresher:
             found.append("policies")  # which ones is for those who may read the admin API
         return found
 
-    async def _keep_fresh(self, directory: SnapshotDirectory) -> None:
+    async def _keep_fresh(self, directory: SnapshotDirectory | None) -> None:
         while True:
             try:
                 async with asyncio.timeout(RETRY_S if self._database_is_down else POLL_S):
@@ -102,13 +106,13 @@ class Refresher:
             except ConfigError as error:  # the default policy itself broke: what runs goes on running
                 self._log.error("snapshot_refused", reason=str(error))
 
-    async def _refresh(self, directory: SnapshotDirectory) -> None:
+    async def _refresh(self, directory: SnapshotDirectory | None) -> None:
         async with self._database.read() as connection:
             generation = await generation_of(connection)
         if self._database_is_down:
             self._log.info("database_back")
             self._database_is_down = False
-        if generation == directory.snapshot.generation:
+        if directory is None or generation == directory.snapshot.generation:
             return
         snapshot = await asyncio.to_thread(self._builder.build, await self._load())
         directory.swap(snapshot)

@@ -153,7 +153,8 @@ async def load_rows(connection: AsyncConnection) -> Rows:
 
 async def _fetch(connection: AsyncConnection, statement: Select[Any], kind: type[T]) -> tuple[T, ...]:
     rows = (await connection.execute(statement)).mappings().all()
-    return tuple(msgspec.convert(dict(row), kind, strict=False) for row in rows)
+    fields = kind.__struct_fields__
+    return tuple(msgspec.convert({name: row[name] for name in fields}, kind, strict=False) for row in rows)
 
 
 def save_rows(folder: Path, rows: Rows) -> None:

@@ -19,7 +19,7 @@ from sigmaguard_proxy.audit.formats import FORMATS
 from sigmaguard_proxy.audit.keys import load_cipher, load_signer
 from sigmaguard_proxy.audit.reading import Reader, Stored
 from sigmaguard_proxy.audit.retention import Retention, retentions, set_retention
-from sigmaguard_proxy.audit.rows import decode_content
+from sigmaguard_proxy.audit.rows import ActFacts, Facts, Personal, decode_content
 from sigmaguard_proxy.control.change import EVERYWHERE
 from sigmaguard_proxy.control.errors import NotFoundError, invalid
 from sigmaguard_proxy.control.paging import Page, Paging, decode_cursor, encode_cursor
@@ -78,6 +78,18 @@ class LatencyQuery(Span, frozen=True, forbid_unknown_fields=True):
     """Which latency: `added` by Sigmaguard, `total`, or `first_token`."""
 
     what: Literal["added", "total", "first_token"] = "added"
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Everything recorded: `exchange` or `act`; `personal` is null once erased, `hash` its link in the chain."""
+
+    line: queries.Line
+    exchange: Facts | None
+    act: ActFacts | None
+    personal: Personal | None
+    has_content: bool
+    hash: str
+    previous: str
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -169,13 +181,22 @@ class AuditEndpoints:
         more = len(found) > paging.limit
         return Page(tuple(shown), encode_cursor(f"{shown[-1].at_us}.{shown[-1].sequence}") if more else None)
 
-    async def record(self, call: Call[None, NoQuery]) -> queries.Detail:
+    async def record(self, call: Call[None, NoQuery]) -> Record:
         """One exchange or act."""
         async with self._database.read() as connection:
             found = await queries.detail(connection, call.tenant, call.path["record"])
         if found is None:
             raise NotFoundError("there is no such record in this tenant")
-        return found
+        facts = found.facts
+        return Record(
+            found.line,
+            facts if isinstance(facts, Facts) else None,
+            facts if isinstance(facts, ActFacts) else None,
+            found.personal,
+            found.has_content,
+            found.hash,
+            found.previous,
+        )
 
     async def content(self, call: Call[None, NoQuery]) -> Content:
         """What was sent and answered; that somebody read it is an act of its own."""
@@ -294,7 +315,7 @@ class AuditEndpoints:
                 summary="Everything recorded of an exchange or act",
                 permission=Permission.EXCHANGE_READ,
                 handler=self.record,
-                answer=queries.Detail,
+                answer=Record,
             ),
             one(
                 method="GET",
