@@ -133,10 +133,15 @@ class Provider:
     url: str = ""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             while not writer.is_closing():
                 request = await _read_request(reader)
@@ -154,10 +159,13 @@ class Provider:
             self._writers.discard(writer)
             writer.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Breaks every connection off."""
         for writer in list(self._writers):
             writer.transport.abort()
+        if self._tasks:
+            _, hanging = await asyncio.wait(self._tasks, timeout=DEADLINE_S)
+            assert not hanging
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Received | None:
@@ -193,7 +201,7 @@ async def provider(script: Script | None = None) -> AsyncIterator[Provider]:
         yield one
     finally:
         server.close()
-        one.close()
+        await one.close()
 
 
 class WaitingRecorder(ListRecorder):
