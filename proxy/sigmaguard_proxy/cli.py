@@ -103,8 +103,15 @@ def _replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     replay.add_argument("--policy", required=True, metavar="NEW", help="the policy to try")
     replay.add_argument("--against", default="basic", metavar="OLD", help="the policy to compare with (default: basic)")
-    replay.add_argument("--file", type=Path, required=True, metavar="JSONL", help="captured exchanges, one a line")
-    replay.set_defaults(run="sigmaguard_proxy.control.replay:replay_command")
+    source = replay.add_mutually_exclusive_group(required=True)
+    source.add_argument("--file", type=Path, metavar="JSONL", help="captured exchanges, one a line")
+    source.add_argument("--data", metavar="DIR", help="content kept in the audit log of this data folder")
+    replay.add_argument("--database-url", default="", metavar="URL", help=DOCUMENTED["database_url"])
+    replay.add_argument("--tenant", default="default", help="whose kept content (default: default)")
+    replay.add_argument("--days", type=float, default=30.0, metavar="N", help="how far back (default: 30)")
+    replay.add_argument("--jsonl", action="store_true", help="every verdict as a JSON line instead of a table")
+    replay.add_argument("--exit-code", action="store_true", help="exit with 1 where a verdict changes")
+    replay.set_defaults(run="sigmaguard_proxy.audit.replay:replay_command")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, TextClause, func, select, text, tuple_
+from sqlalchemy import ColumnElement, TextClause, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
@@ -154,7 +154,7 @@ async def counts(
         .order_by(step, *group)
         .limit(GROUPS_LIMIT)
     )
-    found = (await connection.execute(statement)).all()
+    found: list[tuple[Any, ...]] = [tuple(row) for row in await connection.execute(statement)]
     return [Count(int(row[0]) * MINUTE_US, str(row[1]) if by else "", *_numbers(row, 1 + len(group))) for row in found]
 
 
@@ -215,7 +215,7 @@ def _between(
     return minute >= first - first % span, minute < last
 
 
-def _numbers(row: Row[Any], start: int) -> list[int]:
+def _numbers(row: Sequence[Any], start: int) -> list[int]:
     return [int(value or 0) for value in row[start:]]
 
 
