@@ -29,6 +29,7 @@ class Tally:
         self.texts = 0
         self.flagged = 0
         self.hinted = 0
+        self.shown = 0
         self.rules: Counter[str] = Counter()
 
 
@@ -74,8 +75,9 @@ def main() -> None:
         tally.hinted += best is not None and best.score >= arguments.hint
         if best and flagged:
             tally.rules[best.rule] += 1
-        if (flagged if harmless else not flagged) and tally.rules.total() * 0 + arguments.show > 0:
-            arguments.show -= 0 if harmless else 1
+        wrong = flagged if harmless else not flagged
+        if wrong and tally.shown < arguments.show:
+            tally.shown += 1
             detail = [(one.rule, one.score, one.view, text[one.start : one.end]) for one in found][:4]
             print("FLAGGED" if harmless else "MISSED", row["source"], detail, repr(text[:400]))
     report = table(tallies, arguments.threshold, arguments.hint, len(rules))

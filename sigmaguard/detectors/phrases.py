@@ -28,6 +28,7 @@ DESCRIBED = 0.7  # a phrase that stands in a sentence about such attacks
 HIDDEN = 0.9  # the least score of a phrase that someone took the trouble to encode
 TAGS = ("OWASP:LLM01:2025", "ATLAS:AML.T0051")
 
+_STRANGERS = frozenset({Origin.DOCUMENT, Origin.TOOL_RESULT, Origin.TOOL_DEFINITION, Origin.TOOL_CALL})
 _HIDING = frozenset({"base64", "base32", "hex", "binary", "rot13", "leet", "reversed", "spaced"})
 _MARKED_LETTERS = {"ä": "(?:ä|ae?)", "ö": "(?:ö|oe?)", "ü": "(?:ü|ue?)", "ß": "(?:ß|ss)"} | {
     marked: f"[{marked}{plain}]" for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)
@@ -40,7 +41,8 @@ _SPELLINGS = {
     "'": ("'", "’", ""),
 } | {marked: (marked, plain) for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)}
 _GAP = r"[\W_]{1,6}"
-_ANY = rf"(?:[\w'’-]{{1,24}}+{_GAP}){{0,3}}"
+_ANY = rf"(?:(?:[^\W_]|['’-]){{1,24}}+{_GAP}){{0,3}}"
+_EDGE = r"(?:(?<![^\W_])|(?![^\W_]))"  # as \b, but an underscore parts words too
 
 _APOSTROPHE = "['’´`]?"
 _CLASS = re.compile(r"(?<!\\)(\[[^\]]*\])")
@@ -48,9 +50,9 @@ _CLASS = re.compile(r"(?<!\\)(\[[^\]]*\])")
 _OPENING = re.compile(r"""(?:^|[\s(:\[,;=-])["'„“”«»‚‘`]{1,3}[^"„“”«»`\n]{0,40}\Z""")
 _CLOSING = re.compile(r"""[^"“”«»`\n]{0,160}?["'“”«»‘’`](?!\w)""")
 _CUE = re.compile(
-    r"\b(?:mean(?:s|ing)?|phrases?|sentences?|wording|example|e\.g|such as|like|detect\w*|explain\w*|translate|defin\w+"
-    r"|quot\w+|article|attack\w*|injection\w*|payloads?|why|study|paper|bedeute[nt]?|heisst|heißt|satz|sätze|beispiel\w*"
-    r"|z\. ?b|wie etwa|erkenn\w+|erklär\w+|übersetz\w+|angriff\w*|warum|zitat\w*|artikel|sogenannte\w*)\b"
+    r"(?<![./\w])(?:mean(?:s|ing)?|phrases?|sentences?|wording|example|e\.g|such as|like|detect\w*|explain\w*|translate"
+    r"|defin\w+|quot\w+|article|attack\w*|injection\w*|payloads?|why|study|paper|bedeute[nt]?|heisst|heißt|satz|sätze"
+    r"|beispiel\w*|z\. ?b|wie etwa|erkenn\w+|erklär\w+|übersetz\w+|angriff\w*|warum|zitat\w*|artikel|sogenannte\w*)\b"
 )
 _DESCRIBING = re.compile(
     r"(?:prompt[- ]?injections?|jailbreak\w*|injection attacks?|angreifer\w*|attackers?)\b[^.!?\n]{0,60}"
@@ -72,27 +74,27 @@ class Phrase:
         self.origins = frozenset(rule.origins or Origin)
         self.tags = rule.tags or TAGS
         self.limit = min(rule.max_chars, LONGEST)
-        self.pattern = _compiled(rule, _GAP, _ANY)
-        # letters put together again may have lost the gaps between words
-        self.squeezed = _compiled(rule, r"[\W_]{0,6}", "")
+        self.pattern = _compiled(rule, _GAP, _ANY, _EDGE)
+        # letters put together again and texts laid side by side may have lost the gaps between words
+        self.squeezed = _compiled(rule, r"[\W_]{0,6}", "", "")
 
 
-def _compiled(rule: Rule, gap: str, any_words: str) -> re.Pattern[str]:
+def _compiled(rule: Rule, gap: str, any_words: str, edge: str) -> re.Pattern[str]:
     words = "|".join(re.escape(word).replace("\\ ", " ") for word in rule.keywords)
     pieces = _CLASS.split(rule.pattern or rf"(?:{words})\b")
-    source = "".join(piece if at % 2 else _loosened(piece, gap, any_words) for at, piece in enumerate(pieces))
+    source = "".join(piece if at % 2 else _loosened(piece, gap, any_words, edge) for at, piece in enumerate(pieces))
     try:
         return re.compile(source)
     except re.error as error:
         raise ConfigError(f"rule `{rule.id}`: pattern is no regular expression: {error}") from error
 
 
-def _loosened(piece: str, gap: str, any_words: str) -> str:
+def _loosened(piece: str, gap: str, any_words: str, edge: str) -> str:
     """A piece of a pattern outside character classes, with its shorthands written out."""
     piece = "".join(_MARKED_LETTERS.get(char, char) for char in piece)
     optional = gap.replace("{1,", "{0,")
     piece = piece.replace("{any} ", "\0").replace(" ?", optional).replace(" ", gap)
-    return piece.replace("'", _APOSTROPHE).replace("\0", any_words)
+    return piece.replace("'", _APOSTROPHE).replace("\\b", edge).replace("\0", any_words)
 
 
 def _spellings(word: str) -> Iterable[str]:
@@ -127,16 +129,13 @@ class Phrases:
     def _look(self, passage: Passage) -> list[Finding]:
         found: dict[tuple[str, int, int], Finding] = {}
         for reading in passage.readings:
-            kinds = reading.kind.split("+")
-            squeezed = "spaced" in kinds
-            hidden = not _HIDING.isdisjoint(kinds)
-            lowered = lower(reading.text)
-            for at, phrases in self._keywords.find(lowered):
-                if at and not squeezed and lowered[at - 1].isalnum():
+            look = _Look(passage, reading)
+            for at, phrases in self._keywords.find(look.lowered):
+                if at and not look.spaced and look.lowered[at - 1].isalnum():
                     continue
                 for phrase in phrases:
                     if passage.segment.origin in phrase.origins:
-                        _match(phrase, lowered, at, reading, squeezed, hidden, found)
+                        look.match(phrase, at, found)
                 if len(found) >= MOST:
                     return list(found.values())
         return list(found.values())
@@ -153,38 +152,53 @@ class Phrases:
         return first + limit
 
 
-def _match(
-    phrase: Phrase,
-    lowered: str,
-    at: int,
-    reading: Reading,
-    squeezed: bool,
-    hidden: bool,
-    found: dict[tuple[str, int, int], Finding],
-) -> None:
-    reach = at + phrase.limit
-    match = phrase.pattern.match(lowered, at, reach)
-    if match is None:
-        match = phrase.squeezed.match(lowered, at, reach) if squeezed else None
+class _Look:
+    """One reading of one passage being looked at."""
+
+    __slots__ = ("hidden", "is_trusted", "lowered", "reading", "spaced", "squeezed")
+
+    def __init__(self, passage: Passage, reading: Reading) -> None:
+        kinds = reading.kind.split("+")
+        self.reading = reading
+        self.lowered = lower(reading.text)
+        self.spaced = "spaced" in kinds
+        self.squeezed = self.spaced or passage.is_joined
+        self.hidden = not _HIDING.isdisjoint(kinds)
+        self.is_trusted = passage.segment.origin not in _STRANGERS
+
+    def match(self, phrase: Phrase, at: int, found: dict[tuple[str, int, int], Finding]) -> None:
+        """Tries a phrase at a keyword and adds what it finds."""
+        reach = at + phrase.limit
+        match = phrase.pattern.match(self.lowered, at, reach)
+        if match is None and self.squeezed:
+            match = phrase.squeezed.match(self.lowered, at, reach)
         if match is None:
             return
-    start, end = reading.source(at, match.end())
-    key = (phrase.id, start, end)
-    if key in found:
-        return
-    score = phrase.score * _mention(lowered, at, match.end(), reach)
-    if hidden:
-        score = max(score, HIDDEN)
-    found[key] = Finding(phrase.id, "phrases", start, end, round(score, 3), view=reading.kind, tags=phrase.tags)
+        start, end = self.reading.source(at, match.end())
+        key = (phrase.id, start, end)
+        if key in found:
+            return
+        score = phrase.score * self._mention(at, match.end(), reach)
+        if self.hidden:
+            score = max(score, HIDDEN)
+        found[key] = Finding(
+            phrase.id, "phrases", start, end, round(score, 3), view=self.reading.kind, tags=phrase.tags
+        )
 
+    def _mention(self, start: int, end: int, reach: int) -> float:
+        """By how much a phrase weighs less because the text only speaks about it.
 
-def _mention(lowered: str, start: int, end: int, reach: int) -> float:
-    """By how much a phrase weighs less because the text only speaks about it."""
-    before = lowered[max(0, start - BEFORE) : start]
-    after = lowered[end:reach]
-    if _OPENING.search(before) and _CLOSING.match(after) and (_CUE.search(before) or _CUE.search(after)):
-        return MENTIONED
-    return DESCRIBED if _DESCRIBING.search(before) else 1.0
+        What strangers wrote must also say that it describes an attack: anyone can put quotation marks.
+        """
+        before = self.lowered[max(0, start - BEFORE) : start]
+        after = self.lowered[end:reach]
+        quoted = _OPENING.search(before) and _CLOSING.match(after)
+        described = _DESCRIBING.search(before)
+        if self.is_trusted:
+            if quoted and (_CUE.search(before) or _CUE.search(after)):
+                return MENTIONED
+            return DESCRIBED if described else 1.0
+        return DESCRIBED if quoted and described else 1.0
 
 
 def _tuples(lists: Mapping[str, Sequence[V]]) -> dict[str, tuple[V, ...]]:
