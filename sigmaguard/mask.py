@@ -7,64 +7,95 @@ from hashlib import blake2b
 
 from sigmaguard.model import Direction, Finding, Segment
 from sigmaguard.policy.pack import MaskConfig
-from sigmaguard.restore import Restorer, restore_text
-from sigmaguard.synthetic import synthetic
+from sigmaguard.restore import Issued, Restorer, restore_text
+from sigmaguard.synthetic import SHORTEST, synthetic
 from sigmaguard.wire.codec import Edit
 
-_PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]*)_(\d+)>")
 DEFAULT = MaskConfig()
+TRIES = 16  # synthetic values tried before a placeholder is used instead
 
 
 class Vault:
-    """The values one exchange masked, by placeholder. Lives and dies with the exchange; shows no value.
+    """The values one exchange masked, by what stands for them. Lives and dies with the exchange; shows no value.
 
     Numbers are given in the order of first sight, so a conversation that is sent again with one turn
-    more gets the same placeholders again. `existing` are the exchange's texts: a placeholder that
-    already stands in one of them is never issued.
+    more gets the same placeholders again. `existing` are the exchange's texts: what already stands in
+    one of them, in any writing that would be restored, is never issued.
     """
 
-    __slots__ = ("_by_value", "_counts", "_taken", "_values")
+    __slots__ = ("_by_value", "_counts", "_existing", "_issued", "_stand_ins", "_taken", "_values")
 
     def __init__(self, existing: Iterable[str] = ()) -> None:
         self._values: dict[str, str] = {}
+        self._stand_ins: dict[str, str] = {}
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
-        self._taken = {found.upper() for text in existing if "<" in text or "_" in text for found in _issued_like(text)}
+        self._taken: dict[str, set[int]] = {}
+        self._existing = tuple(existing)
+        self._issued: Issued | None = None
 
     def placeholder(self, entity: str, value: str) -> str:
         """The placeholder of a value: the same for the same value of the same entity."""
         known = self._by_value.get((entity, value))
         if known is not None:
             return known
-        number = self._counts.get(entity, 0)
-        while True:
+        taken = self._taken.get(entity)
+        if taken is None:
+            taken = self._taken[entity] = _numbers(entity, self._existing)
+        number = self._counts.get(entity, 0) + 1
+        while number in taken:
             number += 1
-            name = f"<{entity}_{number}>"
-            if name not in self._taken:
-                break
         self._counts[entity] = number
+        name = f"<{entity}_{number}>"
         self._values[name] = value
         self._by_value[entity, value] = name
+        self._issued = None
         return name
 
+    def stand_in(self, entity: str, value: str, key: bytes) -> str:
+        """A synthetic value that no text of the exchange holds and that the answer is restored from.
+
+        A placeholder where no such value is found, as for values too short to tell apart.
+        """
+        known = self._by_value.get((f"{entity}*", value))
+        if known is not None:
+            return known
+        for attempt in range(TRIES):
+            made = synthetic(entity, value, key, attempt)
+            if len(made) < SHORTEST or made in self._stand_ins or any(made in text for text in self._existing):
+                continue
+            self._stand_ins[made] = value
+            self._by_value[f"{entity}*", value] = made
+            self._issued = None
+            return made
+        return self.placeholder(entity, value)
+
     def restore(self, text: str, *, is_json: bool = False) -> str:
-        """A text with this exchange's placeholders turned back into values."""
-        return restore_text(text, self._values, is_json=is_json) if self._values else text
+        """A text with what this exchange issued turned back into values."""
+        return restore_text(text, self.issued(), is_json=is_json) if self else text
 
     def restorer(self, *, is_json: bool = False) -> Restorer:
         """Restores one streamed channel."""
-        return Restorer(self._values, is_json=is_json)
+        return Restorer(self.issued(), is_json=is_json)
+
+    def issued(self) -> Issued:
+        """Everything issued so far, ready to be looked for."""
+        if self._issued is None:
+            self._issued = Issued(self._values, self._stand_ins)
+        return self._issued
 
     def __bool__(self) -> bool:
-        return bool(self._values)
+        return bool(self._values or self._stand_ins)
 
     def __repr__(self) -> str:
-        return f"Vault({len(self._values)} values)"
+        return f"Vault({len(self._values) + len(self._stand_ins)} values)"
 
 
-def _issued_like(text: str) -> Iterable[str]:
-    for match in re.finditer(r"<?\b([A-Za-z][A-Za-z0-9_]*)_(\d+)\b>?", text):
-        yield f"<{match[1]}_{match[2]}>"
+def _numbers(entity: str, texts: Iterable[str]) -> set[int]:
+    """The numbers that an entity's placeholders could not have without meaning something already there."""
+    # every gap in any writing that `Issued` takes for an underscore
+    pattern = re.compile(re.escape(entity).replace("_", r"\\?[_ -]") + r"\\?[_ -](\d{1,9})", re.IGNORECASE)
+    return {int(match[1]) for text in texts for match in pattern.finditer(text)}
 
 
 def mask_segment(
@@ -101,8 +132,10 @@ def merged(findings: Sequence[Finding]) -> list[tuple[int, int, str]]:
 
 
 def entity_of(finding: Finding) -> str:
-    """The entity a finding names, from its rule where it names none."""
-    return finding.entity or re.sub(r"[^A-Z0-9]+", "_", finding.rule.partition(".")[2].upper()).strip("_") or "VALUE"
+    """The entity a finding names, from its rule where it names none: capitals, digits and underscores."""
+    name = finding.entity or finding.rule.partition(".")[2]
+    name = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
+    return name if name[:1].isalpha() else "VALUE"
 
 
 def _replacement(
@@ -130,7 +163,9 @@ def _replacement(
         case "partial":
             result = _partial(value, config.keep)
         case "synthetic":
-            result = synthetic(entity, value, key)
+            result = (
+                vault.stand_in(entity, value, key) if direction is Direction.INPUT else synthetic(entity, value, key)
+            )
     return json.dumps(result, ensure_ascii=False)[1:-1] if segment.is_json else result
 
 

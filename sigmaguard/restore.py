@@ -1,86 +1,203 @@
-"""Placeholders back to values, whole or streamed. Knows only the placeholders it is given.
+"""Values back for what was masked, whole or streamed. Knows only the names it is given.
 
-Tolerant of what models do to placeholders: other case, escaped or missing angle brackets in HTML and
-JSON. Only placeholders that this exchange issued are restored; a name that merely looks like one stays.
+Tolerant of what models do to placeholders: other case, spaces or hyphens for the underscore, brackets
+escaped for HTML, JSON, Markdown or URLs, or left away. Only what this exchange issued is restored; a
+name that merely looks like one stays. Values that stand in for others (synthetic ones) are restored
+where they stand as they were issued.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-# <EMAIL_1>, <email_1>, &lt;EMAIL_1&gt;, \u003cEMAIL_1\u003e, \<EMAIL_1\>
-_OPEN = r"(?:<|&lt;|\\u003[cC]|\\<)"
-_CLOSE = r"(?:>|&gt;|\\u003[eE]|\\>)"
-_ANY = re.compile(rf"{_OPEN}([A-Za-z][A-Za-z0-9_\\]*_\d+){_CLOSE}")
-_START = re.compile(r"[<&\\]")
-_OPENERS = ("<", "&lt;", "\\u003c", "\\u003C", "\\<")
-_CLOSERS = (">", "&gt;", "\\u003e", "\\u003E", "\\>")
+# <EMAIL_1>, &lt;EMAIL_1&gt;, \u003cEMAIL_1\u003e (at any depth of JSON), \<EMAIL_1\>, %3CEMAIL_1%3E
+_OPENERS = ("<", "&lt;", "&#60;", "&#x3c;", "%3c", "\uff1c")
+_CLOSERS = (">", "&gt;", "&#62;", "&#x3e;", "%3e", "\uff1e")
+_SLASHES = r"\\{0,8}"
+_OPEN = rf"(?:{_SLASHES}<|&lt;|&#60;|&#x3c;|\\{{1,8}}u003c|%3c|\uff1c)"
+_CLOSE = rf"(?:{_SLASHES}>|&gt;|&#62;|&#x3e;|\\{{1,8}}u003e|%3e|\uff1e)"
+_BODY = r"[a-z](?:[a-z0-9]|\\?[_ -])*\d"
+_BRACKETED = re.compile(rf"{_OPEN} ?({_BODY}) ?{_CLOSE}", re.IGNORECASE)
+# without brackets it must be as issued, and stand alone: `email_1` is a variable
+_BARE = re.compile(r"(?<![A-Za-z0-9_])([A-Z](?:[A-Z0-9]|\\?_)*\d)(?![A-Za-z0-9_])")
+_GAP = re.compile(r"\\?[_ -]")
+_ESCAPED_OPEN = re.compile(r"\\{0,8}(?:u(?:0(?:0(?:3c?)?)?)?)?\Z", re.IGNORECASE)
+_ESCAPED_CLOSE = re.compile(r" ?\\{0,8}(?:u(?:0(?:0(?:3e?)?)?)?)?\Z", re.IGNORECASE)
+_OPENING = re.compile(r'(?<!\\)"')
+_NESTED = re.compile(r'"\s*[{\[]')
+_FRAME = 32  # code points of both brackets at their longest, in JSON within JSON
 
 
-def restore_text(text: str, values: Mapping[str, str], *, is_json: bool) -> str:
-    """The text with every placeholder of `values` replaced by its value."""
-    if "<" not in text and "&lt;" not in text and "\\u003" not in text:
-        return text
+class Issued:
+    """What an exchange put in the place of values: placeholders by their normal form, stand-ins as they are."""
 
-    def value_of(match: re.Match[str]) -> str:
-        # markdown escapes underscores (`EMAIL\_1`)
-        value = values.get(f"<{match[1].replace(chr(92), '').upper()}>")
-        if value is None:
-            return match[0]
-        return json.dumps(value, ensure_ascii=False)[1:-1] if is_json else value
+    __slots__ = ("_heads", "_literals", "names", "reach", "stand_ins")
 
-    return _ANY.sub(value_of, text)
+    def __init__(self, values: Mapping[str, str], stand_ins: Mapping[str, str] | None = None) -> None:
+        self.names = {_normal(name[1:-1]): value for name, value in values.items()}
+        self.stand_ins = dict(stand_ins or {})
+        self._heads = {name[:size] for name in self.names for size in range(len(name) + 1)}
+        longest = max((len(one) for one in (*self.names, *self.stand_ins)), default=0)
+        # every gap may be escaped
+        self.reach = 2 * longest + _FRAME
+        ordered = sorted(self.stand_ins, key=len, reverse=True)
+        self._literals = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.stand_ins)
+
+    def found(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where which value belongs: spans in order, not overlapping."""
+        spans = [(*match.span(), value) for match, value in self._placeholders(text)]
+        if self._literals:
+            spans += [(*match.span(), self.stand_ins[match[0]]) for match in self._literals.finditer(text)]
+            spans.sort()
+        at = 0
+        for start, end, value in spans:
+            if start >= at:
+                yield start, end, value
+                at = end
+
+    def _placeholders(self, text: str) -> Iterator[tuple[re.Match[str], str]]:
+        if not self.names or ("_" not in text and " " not in text and "-" not in text):
+            return
+        taken: list[tuple[re.Match[str], str]] = []
+        for match in _BRACKETED.finditer(text):
+            value = self.names.get(_normal(match[1]))
+            if value is not None:
+                taken.append((match, value))
+        if "_" in text:
+            for match in _BARE.finditer(text):
+                value = self.names.get(_normal(match[1]))
+                if value is not None and not any(
+                    one.start() < match.end() and match.start() < one.end() for one, _ in taken
+                ):
+                    taken.append((match, value))
+            taken.sort(key=lambda one: one[0].start())
+        yield from taken
+
+    def hold(self, text: str, low: int = 0) -> int:
+        """From where, not before `low`, the text could still grow into something issued: its length if nowhere."""
+        size = len(text)
+        for at in range(max(low, size - self.reach), size):
+            if self._could_grow(text, at):
+                return at
+        return size
+
+    def _could_grow(self, text: str, at: int) -> bool:
+        one = text[at]
+        if self.stand_ins and any(name.startswith(text[at:]) for name in self.stand_ins):
+            return True
+        if not self.names:
+            return False
+        if one in "<&%\uff1c\\":
+            return self._is_open_bracket(text[at:])
+        if one.isascii() and one.isupper() and (at == 0 or not _is_word(text[at - 1])):
+            rest = text[at:]
+            # a lone backslash may escape the next underscore
+            return " " not in rest and "-" not in rest and _normal(rest.removesuffix("\\")) in self._heads
+        return False
+
+    def _is_open_bracket(self, tail: str) -> bool:
+        low = tail.lower()
+        if any(opener.startswith(low) for opener in _OPENERS) or _ESCAPED_OPEN.fullmatch(tail):
+            return True
+        opener = re.match(_OPEN, low)
+        return opener is not None and self._is_open_body(tail[opener.end() :].removeprefix(" "))
+
+    def _is_open_body(self, rest: str) -> bool:
+        if _normal(rest.removesuffix("\\")) in self._heads:
+            return True
+        for size in range(len(rest), 0, -1):
+            if rest[size - 1].isdigit() and _normal(rest[:size]) in self.names:
+                closing = rest[size:].lower()
+                bare = closing.removeprefix(" ")
+                return any(closer.startswith(bare) for closer in _CLOSERS) or bool(_ESCAPED_CLOSE.fullmatch(closing))
+        return False
+
+
+def _is_word(one: str) -> bool:
+    return one.isascii() and (one.isalnum() or one == "_")
+
+
+def _normal(body: str) -> str:
+    return _GAP.sub("_", body).upper()
+
+
+def restore_text(text: str, issued: Issued, *, is_json: bool) -> str:
+    """The text with everything issued replaced by the value it stands for."""
+    return _replaced(text, 0, len(text), issued, "" if is_json else None)
+
+
+def _replaced(text: str, low: int, high: int, issued: Issued, context: str | None) -> str:
+    """text[low:high] restored; `context` is what JSON came before it (from the last quote), None for prose."""
+    pieces: list[str] = []
+    at = low
+    for start, end, value in issued.found(text):
+        if start < low or end > high:
+            continue
+        pieces.append(text[at:start])
+        if context is not None:
+            value = _as_source(value, context + text[low:start])
+        pieces.append(value)
+        at = end
+    if at == low:
+        return text[low:high]
+    pieces.append(text[at:high])
+    return "".join(pieces)
+
+
+def _as_source(value: str, before: str) -> str:
+    """A value as JSON source; escaped twice inside a string that is JSON itself."""
+    source = json.dumps(value, ensure_ascii=False)[1:-1]
+    if source != value and _NESTED.match(_since_quote(before)):
+        source = json.dumps(source, ensure_ascii=False)[1:-1]
+    return source
+
+
+def _since_quote(text: str) -> str:
+    """The text from the last quote that opens or closes a JSON string, at most a few code points of it."""
+    last = 0
+    for quote in _OPENING.finditer(text):
+        last = quote.start()
+    return text[last : last + 16]
 
 
 class Restorer:
-    """Restores one channel of a stream; holds only what could still become a placeholder it knows."""
+    """Restores one channel of a stream; holds only what could still become something it issued.
 
-    __slots__ = ("_held", "_is_json", "_names", "_reach", "_values")
+    For any chunking, what comes out is `restore_text` of the whole.
+    """
 
-    def __init__(self, values: Mapping[str, str], *, is_json: bool = False) -> None:
-        self._values = values
-        self._is_json = is_json
+    __slots__ = ("_before", "_context", "_held", "_issued")
+
+    def __init__(self, issued: Issued, *, is_json: bool = False) -> None:
+        self._issued = issued
         self._held = ""
-        self._names = [name[1:-1] for name in values]
-        # twice the longest name (every underscore may be escaped) and both brackets escaped
-        self._reach = 2 * max((len(name) for name in self._names), default=0) + 16
+        self._before = ""  # the last code point that left: what comes next may not stand alone behind it
+        self._context = "" if is_json else None
 
     def feed(self, text: str) -> str:
         """What may leave now."""
-        if not self._values:
+        if not self._issued:
             return text
-        text = self._held + text
-        cut = self._hold(text)
-        self._held = text[cut:]
-        return restore_text(text[:cut], self._values, is_json=self._is_json)
+        return self._release(text, final=False)
 
     def finish(self) -> str:
         """What was held, restored as it stands."""
-        rest, self._held = self._held, ""
-        return restore_text(rest, self._values, is_json=self._is_json)
+        return self._release("", final=True)
 
-    def _hold(self, text: str) -> int:
-        """From where the text could still grow into a placeholder: its length where nowhere."""
-        for match in _START.finditer(text, max(0, len(text) - self._reach)):
-            if self._is_open(text[match.start() :]):
-                return match.start()
-        return len(text)
-
-    def _is_open(self, tail: str) -> bool:
-        for opener in _OPENERS:
-            if opener.startswith(tail):
-                return True
-            if tail.startswith(opener) and self._could_grow(tail[len(opener) :]):
-                return True
-        return False
-
-    def _could_grow(self, rest: str) -> bool:
-        plain = rest.replace("\\_", "_").upper()
-        for name in self._names:
-            if name.startswith(plain) or (plain.endswith("\\") and name.startswith(plain[:-1])):
-                return True
-            if plain.startswith(name):
-                closing = rest.replace("\\_", "_")[len(name) :]
-                if any(closer.startswith(closing) and closer != closing for closer in _CLOSERS):
-                    return True
-        return False
+    def _release(self, text: str, *, final: bool) -> str:
+        low = len(self._before)
+        text = self._before + self._held + text
+        high = len(text) if final else max(low, self._issued.hold(text, low))
+        for start, end, _ in self._issued.found(text):
+            if start < high < end:
+                high = max(low, start)
+        released = _replaced(text, low, high, self._issued, self._context)
+        self._held = text[high:]
+        if high > low:
+            self._before = text[high - 1 : high]
+            if self._context is not None:
+                self._context = _since_quote(self._context + text[low:high])
+        return released

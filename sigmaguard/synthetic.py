@@ -8,9 +8,13 @@ _FAMILY = ("Berger", "Lindner", "Sommer", "Falk", "Winter", "Hartmann", "Reimann
 _GIVEN = ("Alex", "Kim", "Robin", "Toni", "Sascha", "Jona", "Mika", "Noah", "Charlie", "Luca")
 
 
-def synthetic(entity: str, value: str, key: bytes) -> str:
-    """Another value of the same entity and shape; the same one for the same value and key."""
-    seed = blake2b(value.encode("utf-8", "surrogatepass"), key=key[:64], digest_size=8).digest()
+SHORTEST = 6  # code points: a shorter value would be found in words that have nothing to do with it
+
+
+def synthetic(entity: str, value: str, key: bytes, attempt: int = 0) -> str:
+    """Another value of the same entity and shape; the same one for the same value, key and attempt."""
+    written = f"{attempt}/{value}".encode("utf-8", "surrogatepass")
+    seed = blake2b(written, key=key[:64], digest_size=8).digest()
     dice = random.Random(seed)
     match entity:
         case "EMAIL":
@@ -41,7 +45,9 @@ def _same_shape(value: str, dice: random.Random) -> str:
 
 def _iban(value: str, dice: random.Random) -> str:
     """Same country and grouping, new account, check digits after ISO 13616 (mod 97)."""
-    compact = value.replace(" ", "").upper()
+    compact = "".join(one for one in value if one.isalnum()).upper()
+    if len(compact) < 5 or not compact.isascii():
+        return _same_shape(value, dice)
     account = "".join(dice.choice(string.digits) if one.isdigit() else one for one in compact[4:])
     digits = "".join(str(int(one, 36)) for one in account + compact[:2] + "00")
     return _regroup(f"{compact[:2]}{98 - int(digits) % 97:02d}{account}", value)

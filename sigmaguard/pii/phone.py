@@ -25,9 +25,11 @@ _NO_DIGIT = re.compile(r"\D+")
 _GAP = re.compile(r"\d[  /()–-]+\d")
 
 REGIONS = ("DE", "GB", "US", "AT", "CH", "FR")
+# no number is written with groups of one digit, but for an extension (`-0`)
+_LONE_DIGITS = re.compile(r"(?:[ \u00a0.]\d)+\Z")
 _LAST_GROUP = re.compile(r"[ \u00a0./()–-]+\d+\Z")
 
-GROUPS_TOO_MANY = 2  # a number followed by other digits is tried without its last group, too
+GROUPS_TOO_MANY = 3  # a number followed by other digits is tried without its last groups, too
 INTERNATIONAL, NATIONAL, BARE = 0.85, 0.6, 0.3
 
 
@@ -52,9 +54,9 @@ class Phone(PhoneRecognizer):
         """Candidates that some numbering plan knows; how sure depends on how they are written."""
         reached = -1
         for match in _CANDIDATE.finditer(text, start, end, overlapped=True):
-            written = match[0]
             if match.end() <= reached:
                 continue
+            written = _LONE_DIGITS.sub("", match[0])
             for _ in range(GROUPS_TOO_MANY):
                 score = self._score(written)
                 if score:

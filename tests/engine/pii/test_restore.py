@@ -1,0 +1,142 @@
+"""What was masked comes back: in any writing a model gives a placeholder, under any chunking, in JSON too."""
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sigmaguard.mask import Vault
+from sigmaguard.restore import Issued, Restorer, restore_text
+
+VALUES = {
+    "<EMAIL_1>": "anna@example.org",
+    "<EMAIL_12>": "b@example.org",
+    "<PERSON_1>": 'Anna "Änne" O\\Neil',
+    "<DE_TAX_ID_1>": "86095742719",
+    "<ADDRESS_1>": "Am Markt 1\n10115 Berlin",
+}
+STAND_INS = {
+    "kim.falk7@example.com": "anna@example.org",
+    "kim.falk77@example.com": "b@example.org",
+    "Alex Berger": "Anna",
+}
+ISSUED = Issued(VALUES, STAND_INS)
+
+WRITINGS = (
+    *("<EMAIL_1>", "<email_1>", "<Email_1>", "&lt;EMAIL_1&gt;", "\\u003cEMAIL_1\\u003e", "\\u003CEMAIL_1\\u003E"),
+    *("\\<EMAIL_1\\>", "<EMAIL\\_1>", "\\<EMAIL\\_1\\>", "%3CEMAIL_1%3E", "%3cEMAIL_1%3e", "< EMAIL_1 >", "<EMAIL 1>"),
+    *("<EMAIL-1>", "EMAIL_1", "EMAIL\\_1", "\uff1cEMAIL_1\uff1e", "&#60;EMAIL_1&#62;", "\\\\u003cEMAIL_1\\\\u003e"),
+)
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+@pytest.mark.parametrize(
+    ("before", "after"), [("", ""), ("Mail ", " now"), ("(", ")"), ("**", "**"), ("", "s"), ("", "'s,")]
+)
+def test_every_writing_comes_back(writing: str, before: str, after: str) -> None:
+    if writing.startswith("EMAIL") and after == "s":
+        return  # without brackets it must stand alone
+    assert restore_text(before + writing + after, ISSUED, is_json=False) == f"{before}anna@example.org{after}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<EMAIL_2>",
+        "email_1",
+        "MY_EMAIL_1",
+        "EMAIL_1_ID",
+        "EMAIL_13",
+        "<EMAIL_>",
+        "<EMAILS_1>",
+        "a < b_1 > c",
+        "<b>1</b>",
+    ],
+)
+def test_what_was_not_issued_stays(text: str) -> None:
+    assert restore_text(text, ISSUED, is_json=False) == text
+
+
+def test_the_case_that_breaks_others() -> None:
+    restorer = Vault_with("EMAIL_ADDRESS", "anna@example.org").restorer()
+    assert restorer.feed("Mail <EMAIL_ADDRESS") == "Mail "
+    assert restorer.feed("_1> now") == "anna@example.org now"
+    assert restorer.finish() == ""
+
+
+def Vault_with(entity: str, value: str) -> Vault:
+    vault = Vault(())
+    vault.placeholder(entity, value)
+    return vault
+
+
+def test_prose_is_not_held_back() -> None:
+    restorer = Restorer(ISSUED)
+    text = "An <b>ordinary</b> answer: x < y && a > b, CPU_LOAD = 5, C:\\temp\\new, 100 % sure. "
+    assert restorer.feed(text) == text
+
+
+PIECES = st.sampled_from(
+    (
+        *WRITINGS, *VALUES, *STAND_INS, "<", ">", "\\", "_", "1", " ", "&lt;", "&", "%3", "u003c", "EMAIL", "E", "2",
+        "<EMAIL_1", "EMAIL_1>", "Alex", " Berger", "kim.falk7", "DE_TAX", "_ID_1", "x", '"', "\n", "<PERSON_1>'s", "\uff1c",
+    )
+)  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=14).map("".join)
+
+
+def chunked(text: str, cuts: list[int], *, is_json: bool = False) -> str:
+    restorer = Restorer(ISSUED, is_json=is_json)
+    places = sorted({min(cut, len(text)) for cut in cuts})
+    pieces = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+    return "".join([restorer.feed(piece) for piece in pieces] + [restorer.finish()])
+
+
+@settings(max_examples=600, deadline=None)
+@given(TEXTS, st.lists(st.integers(0, 120), max_size=20))
+@example("<EMAIL_1", [3])
+@example("EMAIL_12", [7])
+@example("aEMAIL_1", [1])
+@example("kim.falk77@example.com", [9, 10])
+def test_any_chunking_restores_the_same(text: str, cuts: list[int]) -> None:
+    assert chunked(text, cuts) == restore_text(text, ISSUED, is_json=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_one_code_point_at_a_time_restores_the_same(text: str) -> None:
+    assert chunked(text, list(range(len(text)))) == restore_text(text, ISSUED, is_json=False)
+
+
+LEAVES = st.sampled_from(tuple(VALUES)) | st.text('ab"\\{}[]: <>\n_1', max_size=8)
+TREES = st.recursive(LEAVES | st.integers(0, 9), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3), max_leaves=8)  # fmt: skip
+
+
+def swapped(tree: object) -> object:
+    match tree:
+        case str():
+            return restore_text(tree, ISSUED, is_json=False)
+        case list():
+            return [swapped(one) for one in tree]
+        case dict():
+            return {key: swapped(value) for key, value in tree.items()}
+        case _:
+            return tree
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, st.lists(st.integers(0, 200), max_size=12))
+def test_json_source_stays_json_and_means_the_value(tree: object, cuts: list[int]) -> None:
+    source = json.dumps({"a": tree}, ensure_ascii=False)
+    assert json.loads(restore_text(source, ISSUED, is_json=True)) == swapped({"a": tree})
+    assert chunked(source, cuts, is_json=True) == restore_text(source, ISSUED, is_json=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text("ab", max_size=2), st.sampled_from(tuple(VALUES)) | st.integers(0, 9), max_size=3))
+def test_json_within_json_stays_json(inner: dict[str, object]) -> None:
+    """A tool argument that is itself a JSON document, as code-running tools take it."""
+    source = json.dumps({"body": json.dumps(inner)})
+    outer = json.loads(restore_text(source, ISSUED, is_json=True))
+    assert json.loads(outer["body"]) == swapped(inner)
