@@ -19,6 +19,7 @@ from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import client_fault
 from sigmaguard_proxy.mcp.conversing import SESSION, VERSION, Conversation
 from sigmaguard_proxy.mcp.endpoint import Endpoint, begin_exchange, describe
+from sigmaguard_proxy.mcp.federation import Federation
 from sigmaguard_proxy.mcp.guard import Guard
 from sigmaguard_proxy.mcp.message import (
     INVALID_REQUEST,
@@ -70,6 +71,7 @@ class Gateway:
             name: self._endpoint(name, one) for name, one in settings.servers.items()
         }
         self._older = OlderTransport(self)
+        self._federation = Federation(self)
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     def _endpoint(self, name: str, settings: ServerSettings) -> Endpoint:
@@ -85,7 +87,9 @@ class Gateway:
             await endpoint.server.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request to `/mcp/{server}`."""
+        """One request to `/mcp` or `/mcp/{server}`."""
+        if request.path.rstrip("/") == "/mcp":
+            return await self._federation.handle(request, lambda: check_origin(request, self.settings.origins))
         name, _, below = request.path.removeprefix("/mcp").strip("/").partition("/")
         exchange = Exchange(request)
         begin_exchange(exchange, name)
@@ -110,13 +114,16 @@ class Gateway:
             return out.response
 
         def refuse(refusal: Refusal) -> web.StreamResponse:
-            return (
-                out.response
-                if out.response is not None and out.response.prepared
-                else _refused(exchange, refusal, reading.messages)
-            )
+            return self.refused(exchange, refusal, reading.messages, out)
 
         return await through(self.services, self.record, exchange, stages, refuse)
+
+    def refused(
+        self, exchange: Exchange, refusal: Refusal, messages: list[Message], out: HttpOut
+    ) -> web.StreamResponse:
+        """A fault as an answer; where one is under way already, that is all the client gets."""
+        started = out.response
+        return started if started is not None and started.prepared else _refused(exchange, refusal, messages)
 
     async def _streamable(self, exchange: Exchange, endpoint: Endpoint, out: Out, reading: Reading) -> None:
         headers = CIMultiDict(exchange.request.headers)

@@ -11,10 +11,20 @@ from sigmaguard_proxy.faults import FaultError, upstream_fault
 from sigmaguard_proxy.mcp.message import Message
 from sigmaguard_proxy.mcp.settings import ServerSettings
 from sigmaguard_proxy.services import Services
-from sigmaguard_proxy.upstreams import NOT_FORWARDED, returned_headers
+from sigmaguard_proxy.upstreams import HOP_BY_HOP, returned_headers
 
 # never a server's business: who the caller is to us, which page it runs in, how it packs its bytes
-_OURS = NOT_FORWARDED | {"authorization", "x-api-key", "cookie", "origin", "referer", "accept-encoding"}
+_OURS = HOP_BY_HOP | {
+    "host",
+    "content-length",
+    "expect",
+    "authorization",
+    "x-api-key",
+    "cookie",
+    "origin",
+    "referer",
+    "accept-encoding",
+}
 
 
 class Answer(Protocol):

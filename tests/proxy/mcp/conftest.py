@@ -24,6 +24,7 @@ from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.settings import Settings
 
 TOOLBOX = str(Path(__file__).with_name("toolbox.py"))
+DEADLINE_S = 30.0
 STDIO = {"command": sys.executable, "args": [TOOLBOX]}
 DETECTORS: dict[str, Any] = {
     "phrases": {"action": "block", "threshold": 0.7, "directions": ["input"]},
@@ -135,3 +136,17 @@ async def host() -> AsyncIterator[Host]:
 def stdio() -> dict[str, Any]:
     """The toolbox as a program."""
     return dict(STDIO)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def deadline(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Cancels a test that takes too long, so that it fails where it hangs."""
+
+    def expire() -> None:
+        for task in asyncio.all_tasks():
+            if request.function.__name__ in repr(task.get_coro()):
+                task.cancel(f"over {DEADLINE_S} s")
+
+    handle = asyncio.get_running_loop().call_later(DEADLINE_S, expire)
+    yield
+    handle.cancel()

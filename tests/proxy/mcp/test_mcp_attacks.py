@@ -1,7 +1,5 @@
 """Attacks through tool servers: each is stopped in enforce and reported in shadow; its harmless sibling passes."""
 
-import asyncio
-
 import mcp_types as types
 import pytest
 from mcp import Client
@@ -14,12 +12,6 @@ from tests.proxy.mcp.toolbox import INJECTION, SECRET, toolbox
 
 pytestmark = [pytest.mark.asyncio]
 BOTH = pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.SHADOW])
-
-
-@pytest.fixture(autouse=True)
-async def deadline():
-    async with asyncio.timeout(30):
-        yield
 
 
 def server_with(**tools: str) -> MCPServer:

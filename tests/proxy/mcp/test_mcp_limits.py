@@ -21,12 +21,6 @@ pytestmark = [pytest.mark.asyncio]
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
-@pytest.fixture(autouse=True)
-async def deadline():
-    async with asyncio.timeout(30):
-        yield
-
-
 def request(method: str, number: int | str = 1, **params) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
 
