@@ -154,7 +154,7 @@ def _replacement(
     match config.operator:
         case "placeholder" if direction is Direction.INPUT:
             result = vault.placeholder(entity, value)
-        case "placeholder" | "redact":
+        case "placeholder" | "redact" | "block":
             result = f"[{entity}]"
         case "replace":
             result = config.text

@@ -15,6 +15,7 @@ from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
 from sigmaguard.policy.files import beside
 from sigmaguard.policy.load import load_pack
 from sigmaguard.policy.pack import ActionByDirection, DetectorConfig, Pack, Rule, RuleFile
+from sigmaguard.policy.refused_entities import refuse_entities
 from sigmaguard.policy.rules import load_rule_file
 
 
@@ -52,6 +53,8 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
     files: list[Path] = []
     rules = _rules_by_detector(rule_files)
     _check_rule_names(pack, rules)
+    if (everything := pack.masks.get("*")) and everything.operator == "block":
+        raise ConfigError(f"{pack.name}: masks.*: `block` is for one entity; to refuse all, set the detector's action")
     active: dict[str, tuple[ActiveDetector, DetectorConfig]] = {}
     for name, config in pack.detectors.items():
         where = f"{pack.name}: detectors.{name}"
@@ -62,7 +65,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
             raise ConfigError(f"{where}: no such detector")
     revision = _revision(pack, rule_files, [one for one, _ in active.values()])
     tools = Tools(pack.tools, f"{pack.name}: tools")
-    return Policy(
+    policy = Policy(
         name=pack.name,
         revision=revision,
         description=pack.description,
@@ -86,6 +89,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
         pack=pack,
         files=tuple(dict.fromkeys(files)),
     )
+    return refuse_entities(policy, rules)
 
 
 def _tool_actions(pack: Pack, tools: Tools) -> dict[str, tuple[Action | None, Action | None]]:

@@ -48,10 +48,11 @@ class MaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `placeholder` is reversible (`<EMAIL_1>`, restored to its sender), `redact` leaves `[EMAIL]`,
     `replace` puts `text`, `hash` a keyed digest, `partial` keeps the last `keep` characters,
-    `synthetic` another value of the same shape.
+    `synthetic` another value of the same shape, restored as well; `block` refuses the exchange where
+    the value would have been masked.
     """
 
-    operator: Literal["placeholder", "redact", "replace", "hash", "partial", "synthetic"] = "placeholder"
+    operator: Literal["placeholder", "redact", "replace", "hash", "partial", "synthetic", "block"] = "placeholder"
     text: str = ""
     keep: int = 4
 

@@ -80,7 +80,8 @@ def test_prose_is_not_held_back() -> None:
 PIECES = st.sampled_from(
     (
         *WRITINGS, *VALUES, *STAND_INS, "<", ">", "\\", "_", "1", " ", "&lt;", "&", "%3", "u003c", "EMAIL", "E", "2",
-        "<EMAIL_1", "EMAIL_1>", "Alex", " Berger", "kim.falk7", "DE_TAX", "_ID_1", "x", '"', "\n", "<PERSON_1>'s", "\uff1c",
+        "<EMAIL_1", "EMAIL_1>", "Alex", " Berger", "kim.falk7", "DE_TAX", "_ID_1", "x", '"', "\n",
+        "<PERSON_1>'s", "\uff1c",
     )
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=14).map("".join)
@@ -110,7 +111,11 @@ def test_one_code_point_at_a_time_restores_the_same(text: str) -> None:
 
 
 LEAVES = st.sampled_from(tuple(VALUES)) | st.text('ab"\\{}[]: <>\n_1', max_size=8)
-TREES = st.recursive(LEAVES | st.integers(0, 9), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3), max_leaves=8)  # fmt: skip
+TREES = st.recursive(
+    LEAVES | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 def swapped(tree: object) -> object:
