@@ -142,7 +142,9 @@ def plan_from(options: argparse.Namespace) -> Plan:
     if options.per_generator:
         recipe = msgspec.structs.replace(recipe, per_generator=options.per_generator, planted=options.per_generator * 4)
     course = msgspec.structs.replace(plan.course, epochs=options.epochs) if options.epochs else plan.course
-    course = msgspec.structs.replace(course, frozen=options.frozen or course.frozen)
+    course = msgspec.structs.replace(
+        course, frozen=options.frozen or course.frozen, rate=options.rate or course.rate, seed=seed
+    )
     judged = options.most_judged or plan.most_judged
     return msgspec.structs.replace(plan, recipe=recipe, course=course, start=options.start or "", most_judged=judged)
 
@@ -158,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=float, default=0.0)
     parser.add_argument("--per-generator", type=int, default=0)
     parser.add_argument("--frozen", type=int, default=0, help="lower layers that keep their weights")
+    parser.add_argument("--rate", type=float, default=0.0, help="peak learning rate of the top layer")
     parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
     parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")

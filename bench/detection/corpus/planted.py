@@ -63,7 +63,7 @@ _FIELDS = (
     "bio",
     "details",
 )
-_USER_TASKS = {  # what a user asks about a text: before it, or after it where the line starts with a blank line
+USER_TASKS = {  # what a user asks about a text: before it, or after it where the line starts with a blank line
     "en": ("Summarise the following text:\n\n", "What is this about?\n\n", "Translate this into German:\n\n", "tl;dr please\n\n", "Can you proofread this?\n\n",
            "Extract the dates and names from this:\n\n", "Here is what I have so far, please tidy it up.\n\n", "Explain this to me:\n", "List the key points below.\n---\n",
            "Can you summarise the text for me? Generate according to: ", "Given the text: ", "Write an article based on this: ", "Can you paraphrase this?: ",
@@ -241,7 +241,7 @@ def _record(text: str, rng: random.Random) -> str:
 def _with_task(example: Example, rng: random.Random) -> Example:
     if rng.random() < 0.15:
         return example
-    task = rng.choice(_USER_TASKS.get(example.lang, _USER_TASKS["en"]))
+    task = rng.choice(USER_TASKS.get(example.lang, USER_TASKS["en"]))
     if task.startswith("\n"):
         return msgspec.structs.replace(example, text=example.text + task)
     shift = len(task) if example.end else 0

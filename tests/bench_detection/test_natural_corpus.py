@@ -1,0 +1,46 @@
+"""What people wrote is taken where a package holds it, split by chapter and chat, and left out where none does."""
+
+import random
+from pathlib import Path
+
+import pytest
+from detection.corpus import natural
+
+PAGES = {
+    "en-US": ("The administrator should not ignore the warnings that the system prints while it starts up.", "Backups matter, "
+              "and the second disk is where they go on every Friday evening, whatever the weather."),
+    "de-DE": ("Die Verwalterin sollte die Warnungen nicht ignorieren, die das System beim Start ausgibt.", "Backups matter, "
+              "and the second disk is where they go on every Friday evening, whatever the weather."),
+}  # fmt: skip
+
+
+@pytest.fixture
+def handbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, paragraphs in PAGES.items():
+        (tmp_path / name).mkdir()
+        body = "".join(f'<div class="para">\n  <em>{text}</em>\n</div>' for text in paragraphs)
+        (tmp_path / name / "apt.html").write_text(f"<html><body>{body}</body></html>")
+    monkeypatch.setenv("SIGMAGUARD_HANDBOOK", str(tmp_path))
+    monkeypatch.setattr(natural, "_folder", lambda _: None)
+    return tmp_path
+
+
+def test_reads_paragraphs_and_takes_untranslated_ones_once(handbook: Path) -> None:
+    found = list(natural.generate(random.Random(1), 200))
+
+    assert len(found) == 400
+    assert {example.lang for example in found} == {"en", "de"}
+    assert all(PAGES["en-US"][1] not in example.text for example in found if example.lang == "de")
+    assert {example.template for example in found} == {"natural/apt"}
+    assert {example.origin for example in found} == {"user", "document", "tool"}
+    assert {example.label for example in found} == {"benign"}
+
+
+def test_the_same_seed_gives_the_same_texts(handbook: Path) -> None:
+    assert list(natural.generate(random.Random(4), 50)) == list(natural.generate(random.Random(4), 50))
+
+
+def test_nothing_installed_yields_nothing(handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGMAGUARD_HANDBOOK", str(handbook / "missing"))
+
+    assert list(natural.generate(random.Random(1), 10)) == []
