@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from detection.corpus import natural
 
+UNTRANSLATED = "Backups matter, and the second disk is where they go on every Friday evening, in any weather."
 PAGES = {
-    "en-US": ("The administrator should not ignore the warnings that the system prints while it starts up.", "Backups matter, "
-              "and the second disk is where they go on every Friday evening, whatever the weather."),
-    "de-DE": ("Die Verwalterin sollte die Warnungen nicht ignorieren, die das System beim Start ausgibt.", "Backups matter, "
-              "and the second disk is where they go on every Friday evening, whatever the weather."),
-}  # fmt: skip
+    "en-US": ("The administrator should not ignore the warnings that the system prints at the start.", UNTRANSLATED),
+    "de-DE": ("Die Verwalterin sollte die Warnungen nicht ignorieren, die beim Start erscheinen.", UNTRANSLATED),
+}
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_reads_paragraphs_and_takes_untranslated_ones_once(handbook: Path) -> No
 
     assert len(found) == 400
     assert {example.lang for example in found} == {"en", "de"}
-    assert all(PAGES["en-US"][1] not in example.text for example in found if example.lang == "de")
+    assert all(UNTRANSLATED not in example.text for example in found if example.lang == "de")
     assert {example.template for example in found} == {"natural/apt"}
     assert {example.origin for example in found} == {"user", "document", "tool"}
     assert {example.label for example in found} == {"benign"}
