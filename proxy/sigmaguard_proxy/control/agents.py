@@ -120,8 +120,8 @@ class Agents:
             raise invalid("pack", "goes with `policy: custom`, and only with it")
         if order.pack is None and not order.rules:
             return
-        # without a pack the rules run under some other policy: they are proven under `basic`
-        raw = order.pack if order.pack is not None else {"extends": "basic"}
+        # without a pack the rules run under another policy: they are proven under one that has just their detectors
+        raw = order.pack if order.pack is not None else {"detectors": {str(r.get("detector")): {} for r in order.rules}}
         try:
             await asyncio.to_thread(self._compiler.check, raw, f"agent-{name}", order.rules)
         except ConfigError as error:

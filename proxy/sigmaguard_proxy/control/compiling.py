@@ -10,10 +10,11 @@ import msgspec
 import orjson
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.model import Action
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.compiled import Policy
-from sigmaguard.policy.load import convert, find_pack, pack_from
-from sigmaguard.policy.pack import Pack, RuleFile
+from sigmaguard.policy.load import convert, load_pack, pack_from
+from sigmaguard.policy.pack import DetectorConfig, Pack, RuleFile
 from sigmaguard.policy.rules import prove_rules
 
 Raw = Mapping[str, object]
@@ -54,9 +55,14 @@ class Compiler:
         return self._once(digest, lambda: self._loader.compile(self._with_rules(self.pack(raw, name), rules)))
 
     def with_rules(self, base: Policy, name: str, rules: Sequence[Raw]) -> Policy:
-        """A policy like another with rules added. Raises ConfigError."""
+        """A policy like another with rules added; a detector it does not run yet blocks. Raises ConfigError."""
         digest = sha256(orjson.dumps([base.revision, list(rules), name], option=orjson.OPT_SORT_KEYS)).hexdigest()
-        pack = msgspec.structs.replace(base.pack, name=name)
+        missing = {str(rule.get("detector")) for rule in rules} - {
+            detector for detector, config in base.pack.detectors.items() if config.enabled
+        }
+        # a rule that nobody runs would be a promise not kept
+        turned_on = {detector: DetectorConfig(action=Action.BLOCK) for detector in sorted(missing)}
+        pack = msgspec.structs.replace(base.pack, name=name, detectors={**base.pack.detectors, **turned_on})
         return self._once(digest, lambda: self._loader.compile(self._with_rules(pack, rules)))
 
     def _with_rules(self, pack: Pack, rules: Sequence[Raw]) -> Pack:
@@ -73,9 +79,9 @@ class Compiler:
                 raise ConfigError(f"{PLACE}: custom_rules: {'; '.join(problems)}")
         return policy
 
-    def source(self, name: str) -> str:
-        """A shipped pack as it is written."""
-        return find_pack(name, self._loader.root).read_text(encoding="utf-8")
+    def description(self, name: str) -> str:
+        """What a shipped pack says about itself."""
+        return load_pack(name, self._loader.root)[0].description
 
     def _once(self, key: str, make: Callable[[], Policy]) -> Policy:
         self._used.add(key)

@@ -206,15 +206,13 @@ class Policies:
         own = page(rows, policies.c.name, paging, _summary)
         if paging.cursor:
             return own
-        shipped = tuple(
-            _shipped(name, self._compiler.named(name).description) for name in self._compiler.shipped_names()
-        )
+        shipped = tuple(_shipped(name, self._compiler.description(name)) for name in self._compiler.shipped_names())
         return Page((*shipped, *own.items), own.next)
 
     async def get(self, tenant: str, name: str) -> PolicySummary:
         """One policy. Raises NotFoundError."""
         if name in self._compiler.shipped_names():
-            return _shipped(name, self._compiler.named(name).description)
+            return _shipped(name, self._compiler.description(name))
         async with self._changes.read(tenant) as scope:
             return _summary(await self._row(scope, name))
 
