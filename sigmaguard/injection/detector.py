@@ -66,6 +66,8 @@ class InjectionDetector:
         self._scorer = scorer
         self._point = point
         self.version = f"{scorer.version}/{point}"
+        # windows by tier since the start, for metrics; threads may lose a count, which no one bills by
+        self.windows_read = {"glance": 0, "encoder": 0}
         scorer.threshold(point, "user")  # an unknown point is an error now, not at the first exchange
 
     def detect(self, passages: Sequence[Passage]) -> list[list[Finding]]:
@@ -75,6 +77,8 @@ class InjectionDetector:
             readings = [each for each in passage.readings if each.kind not in OWN_FOLD]
             origins = [passage.segment.origin.value] * len(readings)
             scores = self._scorer.score([each.text for each in readings], origins)
+            self.windows_read["glance"] += sum(score.windows for score in scores)
+            self.windows_read["encoder"] += sum(score.encoded for score in scores)
             found.append(list(self._findings(passage, readings, scores)))
         return found
 

@@ -15,7 +15,7 @@ from sigmaguard.policy.compiled import Policy
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.ports import Directory, ExchangeRecord, Recorder
+from sigmaguard_proxy.ports import Directory, ExchangeRecord, Recorder, Tracer
 from sigmaguard_proxy.settings import Settings
 
 DEADLINE_S = 20.0
@@ -283,6 +283,8 @@ async def gateway(
     upstreams: Mapping[str, str] | None = None,
     directory: Directory | None = None,
     recorder: Recorder | None = None,
+    observers: Sequence[Callable[[ExchangeRecord], None]] = (),
+    tracer: Tracer | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """A proxy on a free port in front of a scripted provider."""
@@ -294,9 +296,8 @@ async def gateway(
         fixed = FixedDirectory(policy, mode)
         waiting = WaitingRecorder()
         log = Silent()
-        plane = DataPlane(
-            chosen, Plane(directory or fixed, NoLimits(), recorder or waiting, Healthy()), keys=KEYS, log=log
-        )
+        parts = Plane(directory or fixed, NoLimits(), recorder or waiting, Healthy())
+        plane = DataPlane(chosen, parts, observers, keys=KEYS, log=log, tracer=tracer)
         await plane.start()
         timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
         try:
