@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -263,6 +264,8 @@ class Gateway:
     def _call(self, base: str, path: str, body: object, method: str, options: dict[str, Any]) -> Any:
         headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-test", **options.pop("headers", {})}
         data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
+        if data is not None and len(data) > 2**20:
+            data = BytesIO(data)
         # encoded: the client must not tidy the path up
         return self.session.request(
             method, URL(base + path, encoded=True), data=data, headers=headers, allow_redirects=False, **options
