@@ -24,7 +24,7 @@ from sigmaguard_proxy.mcp.settings import ServerSettings
 from sigmaguard_proxy.mcp.texts import GREETINGS, LISTS, shape_of, texts_to_client, texts_to_server
 from sigmaguard_proxy.refusing import blocked
 from sigmaguard_proxy.services import Services
-from sigmaguard_proxy.tooling.tooling import Tooling, may_call, scope, spread_masks, stateless_names
+from sigmaguard_proxy.tooling.tooling import Tooling, may_call, spread_masks
 
 WITHHELD = "[withheld by Sigmaguard]"  # in place of a server's instructions
 
@@ -107,33 +107,9 @@ class Guard:
             seen.findings.append(finding(HELD, "/params/name"))
         if not self._schemas.fits(self.name, call.tool, call.args):
             seen.findings.append(finding(SCHEMA, call.path))
-        seen.findings += self._tooling.judge(exchange, call, tainted=self._is_tainted(exchange, call, session))
+        tainted = self._tooling.is_tainted(exchange, call, _federation(session))
+        seen.findings += self._tooling.judge(exchange, call, tainted=tainted)
         seen.findings = await self._tooling.approved(exchange, call, seen.findings)
-
-    def _is_tainted(self, exchange: Exchange, call: ToolCall, session: Session) -> bool:
-        """What the model's own conversation tells where it was seen; else what the caller has been sent."""
-        if not exchange.policy.tools.judges_calls:
-            return False
-        taint, who = self._tooling.taint, scope(exchange.who.subject)
-        if taint.knows_call(who, call):
-            return True
-        if taint.knows_clean_call(who, call):
-            return False
-        return any(taint.knows_name(who, one) for one in self._conversation(exchange, session))
-
-    def _conversation(self, exchange: Exchange, session: Session) -> tuple[str, ...]:
-        """The names the conversation goes by, the current one first. A server's session is not it: an agent
-        has one with each server, and what one of them says may ask for a call of another."""
-        named = exchange.request.headers.get("x-sigmaguard-conversation", "")
-        if named:
-            return (f"conversation/{named[:128]}",)
-        if session.spans_servers:
-            return (f"federation/{session.id}",)
-        return stateless_names(exchange.request.remote or "", "mcp")
-
-    def taint(self, exchange: Exchange, session: Session) -> None:
-        """Notes that untrusted content has entered the conversation."""
-        self._tooling.taint.mark_name(scope(exchange.who.subject), self._conversation(exchange, session)[0])
 
     def _restore(self, message: Message, session: Session, asked: str) -> bool:
         """Placeholders that this session's results were masked with become values again: tools need them."""
@@ -177,7 +153,7 @@ class Guard:
     def _note_taint(self, exchange: Exchange, method: str, tool: str, session: Session) -> None:
         trusted = method == "tools/call" and exchange.policy.tools.trusted.has(ToolCall(tool, None, self.name))
         if not trusted and method in ("tools/call", "resources/read", "prompts/get"):
-            self.taint(exchange, session)
+            self._tooling.mark_tainted(exchange, _federation(session))
 
     async def _list(
         self,
@@ -326,6 +302,10 @@ class Guard:
                 pointer.put(message.body, segment.path, apply_edits(segment.text, edits))
                 edited = True
         return edited
+
+
+def _federation(session: Session) -> str:
+    return session.id if session.spans_servers else ""
 
 
 def _call_of(server: str, message: Message) -> ToolCall | None:

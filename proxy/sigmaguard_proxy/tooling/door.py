@@ -16,6 +16,18 @@ BODY_TIMEOUT_S = 60.0
 Record = Callable[[Exchange], None]
 
 
+class BlockedError(FaultError):
+    """A verdict ends the exchange. No fault is recorded: the verdict says it all."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(Fault(FaultSource.CLIENT, refusal.code, refusal.message), refusal.status, refusal.kind)
+        self._refusal = refusal
+
+    def refusal(self, exchange: str) -> Refusal:
+        """The refusal the verdict asked for."""
+        return self._refusal
+
+
 async def through(
     services: Services,
     record: Record,
@@ -26,6 +38,9 @@ async def through(
     """Runs the stages; whatever happens is answered, and recorded exactly once."""
     try:
         return await stages()
+    except BlockedError as error:
+        exchange.status = error.status
+        return refuse(error.refusal(exchange.id))
     except FaultError as error:
         exchange.faults.append(error.fault)
         exchange.status = error.status

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sigmaguard_proxy.egress.plane import Egress
+from sigmaguard_proxy.egress.settings import parse_egress
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.mcp.gateway import Gateway
 from sigmaguard_proxy.mcp.settings import parse_mcp
@@ -27,9 +29,15 @@ class ToolPlane:
             pins = Path(settings.data) / "mcp-pins.json"
             self.gateway = Gateway(services, parse_mcp(settings.mcp), self.tooling, record, pins)
             mounts["mcp"] = self.gateway.handle
+        self.egress: Egress | None = None
+        if settings.egress:
+            self.egress = Egress(services, parse_egress(settings.egress), self.tooling, record)
+            mounts["egress"] = self.egress.handle
         self.mounts: Mapping[str, Handler] = mounts
 
     async def close(self) -> None:
-        """Ends every tool server that was started."""
+        """Ends every tool server that was started and closes every connection."""
         if self.gateway is not None:
             await self.gateway.close()
+        if self.egress is not None:
+            await self.egress.close()

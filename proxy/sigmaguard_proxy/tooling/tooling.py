@@ -64,6 +64,21 @@ class Tooling:
         rest = [one for one in findings if one not in lifted]
         return [*rest, finding("tool.approval_granted", call.path, 0.0)]
 
+    def is_tainted(self, exchange: Exchange, call: ToolCall, federation: str = "") -> bool:
+        """What the model's own conversation tells where it was seen; else what the caller has been sent."""
+        if not exchange.policy.tools.judges_calls:
+            return False
+        who = scope(exchange.who.subject)
+        if self.taint.knows_call(who, call):
+            return True
+        if self.taint.knows_clean_call(who, call):
+            return False
+        return any(self.taint.knows_name(who, one) for one in conversation(exchange, federation))
+
+    def mark_tainted(self, exchange: Exchange, federation: str = "") -> None:
+        """Notes that untrusted content has entered the conversation."""
+        self.taint.mark_name(scope(exchange.who.subject), conversation(exchange, federation)[0])
+
 
 def _blocked(policy: Policy, findings: Sequence[Finding], lifted: Sequence[Finding]) -> bool:
     return any(
@@ -76,10 +91,21 @@ def scope(subject: Subject) -> str:
     return f"{subject.tenant}/{subject.agent}/{subject.key}"
 
 
-def stateless_names(remote: str, client: str) -> tuple[str, str]:
-    """The names a caller without a session goes by now: that of this half hour and that of the last."""
+def conversation(exchange: Exchange, federation: str = "") -> tuple[str, ...]:
+    """The names a tool conversation goes by, the current one first.
+
+    A server's own session is not it: an agent has one with each server, and what one of them says may ask
+    for a call of another. So it is the caller's `x-sigmaguard-conversation` where given, the federated
+    session where there is one, else what one address does within half an hour (and the one before).
+    """
+    named = exchange.request.headers.get("x-sigmaguard-conversation", "")
+    if named:
+        return (f"conversation/{named[:128]}",)
+    if federation:
+        return (f"federation/{federation}",)
     now = int(time.time()) // STATELESS_S
-    return f"stateless/{remote}/{client}/{now}", f"stateless/{remote}/{client}/{now - 1}"
+    remote = exchange.request.remote or ""
+    return f"stateless/{remote}/{now}", f"stateless/{remote}/{now - 1}"
 
 
 def may_call(identity: Identity, call: ToolCall) -> bool:
