@@ -19,8 +19,9 @@ _PLACEHOLDER = re.compile(
     r"|0{6}|1234567890|0123456|abcdefg|deadbeef|\btest\b"
     r"|<[^>]*>|\$\{|\{\{|\$\(|^\$[a-z_]|%\(|^\{.*\}$"
 )
-_CODE = re.compile(  # a call, an index, a dotted or dashed name, a path: code or a heading, not a value
+_CODE = re.compile(  # a call, an index, a dotted or dashed name, a path, a YAML tag: code, not a value
     r"[A-Za-z_][\w.]*[(\[]|[A-Za-z_][\w-]*(?:(?:\.|->|::)[A-Za-z_][\w-]*)+\W*\Z|[A-Za-z]+(?:[_-][A-Za-z]+)*\Z|(?:\.{0,2}/[\w.-]+)+/?\Z"
+    r"|![a-z][\w-]*\Z"
 )
 _MARKS = frozenset("!@#$%^&*?~+=")
 _DOCUMENTED = frozenset({

@@ -4,10 +4,10 @@ import re
 from collections import Counter
 from math import log2
 
-_WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_VOWELS = re.compile(r"[aeiouyAEIOUY]")
+_UNSPOKEN = re.compile(r"(?i)^[^aeiouyäöü]{3,}$|(?>sch|ch|ck|[bcdfghjklmnpqrstvwxz]){6}")
 LEAST_PIECE = 3.3  # characters; words average 5 to 7, random base62 splits into pieces of about 1.6
+MOST_NUMBERS = 2  # in a name; 24 random lower-case letters and digits hold five
 
 
 def shannon(text: str) -> float:
@@ -21,17 +21,17 @@ def shannon(text: str) -> float:
 def is_wordlike(text: str) -> bool:
     """Whether `text` reads as words and small numbers rather than as random characters.
 
-    Cut at case changes, digits and separators, words leave long pieces that hold vowels (`getUserToken2`,
-    `my-secret-name`), random strings leave short ones.
+    Cut at case changes, digits and separators, words leave long pieces that can be spoken (`getUserToken2`,
+    `my-secret-name`), random strings leave short ones or some without vowels.
     """
     pieces = _PIECES.findall(text)
     letters = [piece for piece in pieces if not piece.isdigit()]
     if not letters:
         return False
-    spoken = sum(len(piece) for piece in letters if len(piece) < 3 or _VOWELS.search(piece))
+    spoken = sum(len(piece) for piece in letters if not _UNSPOKEN.search(piece))
     total = sum(len(piece) for piece in letters)
-    digits = sum(len(piece) for piece in pieces if piece.isdigit())
-    return total / len(letters) >= LEAST_PIECE and spoken >= 0.8 * total and digits <= 0.25 * (total + digits)
+    numbers = len(pieces) - len(letters)
+    return total / len(letters) >= LEAST_PIECE and spoken >= 0.75 * total and numbers <= MOST_NUMBERS
 
 
 def classes(text: str) -> int:

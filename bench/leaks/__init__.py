@@ -1,0 +1,1 @@
+"""How well secrets are found: a generated corpus, real sources, and `detect-secrets` beside us."""
