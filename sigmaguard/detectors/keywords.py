@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import ahocorasick
 import re2
@@ -20,6 +20,14 @@ def lower(text: str) -> str:
     if len(lowered) == len(text):
         return lowered
     return "".join(small if len(small := char.lower()) == 1 else char for char in text)
+
+
+class _Seen(Protocol):
+    def start(self) -> int: ...
+
+
+class _Gate(Protocol):
+    def search(self, text: bytes) -> _Seen | None: ...
 
 
 class Keywords(Generic[T]):
@@ -91,7 +99,7 @@ def _follows_letter(text: str, at: int) -> bool:
     return before.isascii() and before.isalnum()
 
 
-def _gate(free: Collection[str], bounded: Collection[str], heads: Mapping[str, str]) -> "re2._Regexp[bytes] | None":
+def _gate(free: Collection[str], bounded: Collection[str], heads: Mapping[str, str]) -> "_Gate | None":
     """A pattern that no text with one of the words escapes. Reads bytes, so that no text is unreadable to it."""
     options = re2.Options()
     options.case_sensitive = False
