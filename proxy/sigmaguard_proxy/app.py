@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sigmaguard.memory import VerdictMemory
 from sigmaguard.wire.registry import registry
+from sigmaguard_proxy.guard.service import GuardService
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.outbound import Outbound
@@ -20,6 +21,7 @@ from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.settings import Settings
 from sigmaguard_proxy.tasks import Tasks
 from sigmaguard_proxy.tooling.plane import ToolPlane
+from sigmaguard_proxy.tooling.tooling import Tooling
 from sigmaguard_proxy.upstreams import Upstreams, open_session
 
 SWITCH_INTERVAL_S = 0.001  # a detector thread that holds the interpreter hands it back to the loop after this
@@ -84,11 +86,12 @@ class DataPlane:
             mask_key=self._mask_key,
             observers=self._observers,
             tracer=self._tracer,
+            tooling=Tooling(),
             trials=self.plane.trials,
         )
         self.proxy = Proxy(self.services)
         self.tools = ToolPlane(settings, self.services, self.proxy.record)
-        self.proxy.mounts = self.tools.mounts
+        self.proxy.mounts = {**self.tools.mounts, **GuardService(self.services, self.proxy.record).mounts}
         # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide
         # the bytes that must be forwarded as they came; cancellation tells us that a caller hung up
         server = web.Server(

@@ -37,7 +37,7 @@ class Proxy:
         """One request, whatever happens answered in the caller's protocol and recorded exactly once."""
         if request.path in ("/healthz", "/readyz"):
             return self._probe(request.path)
-        mount = self.mounts.get(request.path[1:].partition("/")[0])
+        mount = self.mounts.get(request.path) or self.mounts.get(request.path[1:].partition("/")[0])
         if mount is not None:
             return await self._mounted(mount, request)
         exchange = Exchange(request)
@@ -67,7 +67,7 @@ class Proxy:
     async def _mounted(
         self, mount: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], request: web.BaseRequest
     ) -> web.StreamResponse:
-        """Tool traffic has stages of its own; it counts as under way all the same."""
+        """Tool traffic and the guard have stages of their own; they count as under way all the same."""
         if self.draining:
             return web.json_response({"error": {"code": "draining", "message": "shutting down"}}, status=503)
         self.active += 1
