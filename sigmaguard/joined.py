@@ -20,6 +20,7 @@ class Part(msgspec.Struct, frozen=True):
     index: int
     start: int
     length: int
+    message: str = ""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -44,20 +45,21 @@ class _Tail:
     def add(self, index: int, segment: Segment) -> None:
         text = segment.text
         taken = text[-REACH:]
-        self.parts.append(Part(index, len(text) - len(taken), len(taken)))
+        self.parts.append(Part(index, len(text) - len(taken), len(taken), segment.message))
         self.text += taken
         self.message = segment.message
         while len(self.text) - self.parts[0].length >= REACH:
             self.text = self.text[self.parts.pop(0).length :]
 
 
-def seams(segments: Sequence[Segment]) -> Iterator[Joined]:
-    """Every seam between a segment and what the same origin said before it, laid side by side.
+def seams(segments: Sequence[Segment], first: int = 0) -> Iterator[Joined]:
+    """Every seam between a segment from `first` on and what the same origin said before it, laid side by side.
 
     Each seam comes as it is and, where two words meet, once more with a space between them.
     """
-    tails: dict[Origin, _Tail] = {}
-    for index, segment in enumerate(segments):
+    tails = _tails(segments, first)
+    for index in range(first, len(segments)):
+        segment = segments[index]
         if segment.origin not in SPLITTABLE or not segment.text:
             continue
         tail = tails.get(segment.origin)
@@ -68,14 +70,45 @@ def seams(segments: Sequence[Segment]) -> Iterator[Joined]:
         tail.add(index, segment)
 
 
+def _tails(segments: Sequence[Segment], end: int) -> dict[Origin, _Tail]:
+    """The tail of each origin just before segment `end`, from no more segments than it takes."""
+    wanted = {origin: REACH for origin in SPLITTABLE} if end else {}
+    chosen: list[int] = []
+    for index in range(end - 1, -1, -1):
+        segment = segments[index]
+        left = wanted.get(segment.origin)
+        if left is None or not segment.text:
+            continue
+        chosen.append(index)
+        wanted[segment.origin] = left - len(segment.text)
+        if wanted[segment.origin] <= 0:
+            del wanted[segment.origin]
+            if not wanted:
+                break
+    tails: dict[Origin, _Tail] = {}
+    for index in reversed(chosen):
+        tails.setdefault(segments[index].origin, _Tail()).add(index, segments[index])
+    return tails
+
+
 def _seam(tail: _Tail, index: int, segment: Segment) -> Iterator[Joined]:
     head = segment.text[:REACH]
     within = bool(segment.message) and tail.message == segment.message
-    parts = (*tail.parts, Part(index, 0, len(head)))
-    yield Joined(tail.text + head, segment.origin, parts, within)
-    if tail.text[-1].isalnum() and head[0].isalnum():
-        spaced = (*tail.parts, Part(-1, 0, 1), Part(index, 0, len(head)))
-        yield Joined(f"{tail.text} {head}", segment.origin, spaced, within)
+    last = Part(index, 0, len(head))
+    if not within or tail.parts[0].message == segment.message:
+        yield from _laid(tail.text, tail.parts, head, last, segment.origin, within=within)
+        return
+    # what earlier messages said is a neighbour, but not of this message
+    yield from _laid(tail.text, tail.parts, head, last, segment.origin, within=False)
+    own = [part for part in tail.parts if part.message == segment.message]
+    length = sum(part.length for part in own)
+    yield from _laid(tail.text[-length:], own, head, last, segment.origin, within=True)
+
+
+def _laid(text: str, parts: Sequence[Part], head: str, last: Part, origin: Origin, *, within: bool) -> Iterator[Joined]:
+    yield Joined(text + head, origin, (*parts, last), within)
+    if text[-1].isalnum() and head[0].isalnum():
+        yield Joined(f"{text} {head}", origin, (*parts, Part(-1, 0, 1), last), within)
 
 
 def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int, Finding]]:
