@@ -27,7 +27,7 @@ _MARKS = frozenset("!@#$%^&*?~+=")
 _DOCUMENTED = frozenset({
     "password", "passwort", "passwd", "pass", "pwd", "secret", "postgres", "mysql", "root", "admin", "guest", "user",
     "username", "mongo", "mongodb", "redis", "rabbitmq", "default", "foo", "bar", "baz", "abc", "123", "1234", "12345",
-    "token", "x-oauth-basic", "x-access-token", "pw", "pass123", "mypassword", "mypass", "test", "sa", "port",
+    "token", "x-oauth-basic", "x-access-token", "pw", "tiger", "pass123", "mypassword", "mypass", "test", "sa", "port",
 })  # fmt: skip
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _PEM_BODY = re.compile(r"[A-Za-z0-9+/=]{16,}")
