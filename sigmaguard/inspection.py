@@ -11,9 +11,10 @@ from hashlib import blake2b
 import msgspec
 
 from sigmaguard.detector import Cost, Passage
+from sigmaguard.digests import Digests, content_digest
 from sigmaguard.fold import readings
 from sigmaguard.joined import Joined, seams, take_back
-from sigmaguard.memory import Remembered, VerdictMemory, content_digest
+from sigmaguard.memory import Prefix, Remembered, VerdictMemory
 from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Segment, Timing
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
 from sigmaguard.reading import Reading
@@ -21,6 +22,8 @@ from sigmaguard.reading import Reading
 # Which detectors look across a seam: within one message all that run inline, between messages only
 # those whose finding cannot come about by two harmless messages standing side by side.
 ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
+LEAST_PREFIX = 2  # a single text is remembered by itself
+MOST_PLACES = 256  # findings kept of one beginning
 SCORED_FAMILIES = ("injection.", "jailbreak.")
 # Read only where a word somewhere in the text gives them away, so a stream could not read them alike
 _CIPHERS = ("rot13", "leet", "reversed")
@@ -67,6 +70,7 @@ class Inspection:
         *,
         tenant: str,
         digest_key: bytes,
+        digests: Digests | None = None,
     ) -> None:
         self.policy = policy
         self.direction = direction
@@ -78,31 +82,45 @@ class Inspection:
         self._memory = memory
         self._digest_key = digest_key
         self._scope = f"{self.plan.scope}/{tenant}"
-        self._found: list[Finding] = []
         self._rows: list[_Row] = []
+        self._places: list[tuple[int, Finding]] = []
+        self._digests = digests or Digests(segments)
+        self._is_inline = any(active.detector.cost is Cost.INLINE for active in self.plan.detectors)
         if self.plan.detectors:
-            self._recall()
+            self._recall(self._known_prefix())
 
     @property
     def fresh(self) -> int:
         """How many texts had not been seen before."""
         return len(self._rows)
 
-    def _recall(self) -> None:
-        scope, wanted, memory = self._scope, self.plan.origins, self._memory
-        for index, segment in enumerate(self.segments):
+    def _known_prefix(self) -> int:
+        """How many segments from the start are remembered as one; what was found in them counts again."""
+        for count, digest in self._digests.prefixes():
+            known = self._memory.get_prefix(self._scope, digest, count)
+            if known is not None:
+                self.score = known.score
+                self._places += known.findings
+                return count
+        return 0
+
+    def _recall(self, first: int) -> None:
+        scope, wanted, memory, digests = self._scope, self.plan.origins, self._memory, self._digests
+        segments = self.segments
+        for index in range(first, len(segments)):
+            segment = segments[index]
             if segment.origin not in wanted or not segment.text:
                 continue
-            key = (scope, segment.origin, content_digest(segment.text))
+            key = (scope, segment.origin, digests.of(index))
             known = memory.get(key)
             if known is None:
                 self._rows.append(_Row(key, index, None))
             else:
                 self._add(index, known)
-        if not any(active.detector.cost is Cost.INLINE for active in self.plan.detectors):
+        if not self._is_inline:
             return
         seam_scope = scope + "/seam"
-        for joined in seams(self.segments):
+        for joined in seams(segments, first):
             key = (seam_scope if joined.within else seam_scope + "s", joined.origin, content_digest(joined.text))
             known = memory.get(key)
             if known is None:
@@ -113,14 +131,12 @@ class Inspection:
     def _add(self, index: int, known: Remembered) -> None:
         if known.score > self.score:
             self.score = known.score
-        if known.findings:
-            path = self.segments[index].path
-            self._found.extend(msgspec.structs.replace(one, path=path) for one in known.findings)
+        self._places.extend((index, one) for one in known.findings)
 
     def _add_joined(self, joined: Joined, findings: Iterable[Finding]) -> None:
         for index, finding in take_back(joined, findings):
             self.score = max(self.score, finding.score if finding.rule.startswith(SCORED_FAMILIES) else 0.0)
-            self._found.append(msgspec.structs.replace(finding, path=self.segments[index].path))
+            self._places.append((index, finding))
 
     def work(self) -> list[Work]:
         """What each detector must look at; empty where everything was seen before."""
@@ -196,11 +212,21 @@ class Inspection:
                 self._add(row.index, known)
             elif known.findings:
                 self._add_joined(row.joined, known.findings)
+        self._remember_prefix()
         self._rows = []
-        for finding in self._found:
+        found = [msgspec.structs.replace(one, path=self.segments[index].path) for index, one in self._places]
+        for finding in found:
             if self.outcomes.get(finding.detector) is Outcome.CLEAN:
                 self.outcomes[finding.detector] = Outcome.FOUND
-        return self._found
+        return found
+
+    def _remember_prefix(self) -> None:
+        """The whole conversation as it stands: the next turn's beginning."""
+        if not self._rows or len(self.segments) < LEAST_PREFIX or len(self._places) > MOST_PLACES:
+            return
+        if all(row.whole for row in self._rows):
+            _, digest = self._digests.prefixes()[0]
+            self._memory.put_prefix(self._scope, digest, Prefix(tuple(self._places), self.score))
 
     def _judge(self, findings: Sequence[Finding], text: str) -> Remembered:
         if not findings:

@@ -1,0 +1,51 @@
+"""Digests of one body's texts, made once for however many inspections look at it. Knows hashing, no verdict.
+
+Agents send the whole conversation with every turn, so besides a digest a text there is one a prefix:
+everything up to a segment, as one digest. SHA-256, because a cheaper hash would let an attacker collide
+with a clean text.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from sigmaguard.model import Segment
+
+TURNS = 8  # segments a turn adds at most for its prefix to be found; more are looked up one by one
+
+
+class Digests:
+    """Digests of the segments of one body."""
+
+    __slots__ = ("_own", "_prefixes", "_segments")
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._segments = segments
+        self._own: dict[int, bytes] = {}
+        self._prefixes: tuple[tuple[int, bytes], ...] | None = None
+
+    def of(self, index: int) -> bytes:
+        """The digest of one segment's text."""
+        digest = self._own.get(index)
+        if digest is None:
+            digest = self._own[index] = content_digest(self._segments[index].text)
+        return digest
+
+    def prefixes(self) -> tuple[tuple[int, bytes], ...]:
+        """The longest prefixes, longest first: (how many segments, digest)."""
+        if self._prefixes is None:
+            rolling = sha256()
+            found: list[tuple[int, bytes]] = []
+            first = len(self._segments) - TURNS
+            for index, segment in enumerate(self._segments):
+                text = segment.text
+                head = f"{segment.origin}\0{segment.message}\0{segment.is_json:d}\0{len(text)}\0{text}"
+                rolling.update(head.encode("utf-8", "surrogatepass"))
+                if index >= first:
+                    found.append((index + 1, rolling.copy().digest()))
+            self._prefixes = tuple(reversed(found))
+        return self._prefixes
+
+
+def content_digest(text: str) -> bytes:
+    """A digest that no two texts share."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
