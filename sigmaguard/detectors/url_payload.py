@@ -51,19 +51,21 @@ def _parameters(url: ada_url.URL) -> list[tuple[str, str]]:
 
 def _tells(value: str) -> bool:
     plain = unquote_plus(value)
-    if len(_WORD.findall(plain)) >= LEAST_WORDS and (" " in plain or "\n" in plain):
+    # words joined by other signs are names: `code style-black-000000.svg`
+    if sum(_WORD.search(word) is not None for word in plain.split()) >= LEAST_WORDS:
         return True
     if len(plain) < 16:
         return False
     return any(
-        run.kind in {"base64", "base32", "hex"} and len(_WORD.findall(run.text)) >= 2 and _letters(run.text)
+        run.kind in {"base64", "base32", "hex"} and len(_WORD.findall(run.text)) >= 2 and _is_prose(run.text)
         for run in runs(plain, plain.encode("ascii", "replace"))
     )
 
 
-def _letters(text: str) -> bool:
+def _is_prose(text: str) -> bool:
+    """Mostly letters, and no address: image proxies encode the address they fetch from."""
     count = sum(char.isalpha() or char == " " for char in text)
-    return count >= LEAST_LETTERS and count * 4 >= len(text) * 3
+    return count >= LEAST_LETTERS and count * 4 >= len(text) * 3 and not re.match(r"(?:https?:)?//\S+\Z", text)
 
 
 def leads_to(url: ada_url.URL) -> list[str]:

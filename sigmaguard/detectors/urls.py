@@ -4,15 +4,17 @@ Which check makes which finding, with what score and for whose text, is written 
 What it cannot do: fetch anything. A harmless-looking host that redirects is only found by a list.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from urllib.parse import unquote
 
 import ada_url
 import msgspec
 
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.detectors import url_hosts, url_payload
-from sigmaguard.detectors.url_finding import Place, Url, may_hold_url, unfinished, urls
+from sigmaguard.detectors.url_finding import Place, Url, unfinished, urls
 from sigmaguard.detectors.url_lists import UrlList
 from sigmaguard.errors import ConfigError
 from sigmaguard.fold import is_guess
@@ -25,6 +27,8 @@ DENIED_FOR_TESTS = "denied.sigmaguard.invalid"  # always on the deny list, so th
 _CODE = 1  # raise when the same rules could give another answer
 _WEB = frozenset({"http", "https", "ftp", "ws", "wss"})
 _ACTIVE_DATA = ("text/html", "image/svg", "application/xhtml", "text/javascript", "application/javascript", "text/xml")
+
+_HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
 
 Check = Callable[["UrlsDetector", Url], float]
 
@@ -56,7 +60,7 @@ class UrlsDetector:
         rules = self.rules[passage.segment.origin]
         found: dict[tuple[str, int], Finding] = {}
         for reading in passage.readings:
-            if is_guess(reading) or not may_hold_url(reading.text, bare=self._bare):
+            if is_guess(reading):
                 continue
             for url in urls(reading.text, bare=self._bare):
                 for check, score in self.judge(url):
@@ -67,6 +71,8 @@ class UrlsDetector:
         """The checks a URL fails and how surely (0..1)."""
         if self.deny.has_host(url.host) or self.deny.has_url(url.href):
             yield "denied", 1.0
+        if url.place is Place.BARE:  # `file.name` and `1.2.3.4` are written like hosts
+            return
         if url.host and self.allow.has_host(url.host) and not url.parsed.username:
             return
         for name, check in CHECKS.items():
@@ -89,11 +95,12 @@ class UrlsDetector:
 
 
 def _userinfo(_: UrlsDetector, url: Url) -> float:
-    user = url.parsed.username
+    user, password = url.parsed.username, url.parsed.password
     if not user or url.scheme not in _WEB:
         return 0.0
-    # `https://bank.example@evil.example` shows one host and goes to another
-    return 1.0 if "." in user or "%2e" in user.lower() else 0.5
+    # `https://bank.example@evil.example` shows one host and goes to another; `anna.b:secret@` are credentials
+    pretends = _HOST.fullmatch(unquote(user)) and (not password or password.isdigit())
+    return 1.0 if pretends else 0.5
 
 
 def _lookalike(detector: UrlsDetector, url: Url) -> float:
@@ -133,7 +140,9 @@ def _script(_: UrlsDetector, url: Url) -> float:
 
 
 def _data(_: UrlsDetector, url: Url) -> float:
-    return float(url.scheme == "data" and url.parsed.pathname.lower().lstrip().startswith(_ACTIVE_DATA))
+    if url.scheme != "data" or not url.parsed.pathname.lower().lstrip().startswith(_ACTIVE_DATA):
+        return 0.0
+    return 0.5 if url.place is Place.PLAIN else 1.0
 
 
 def _shortener(detector: UrlsDetector, url: Url) -> float:

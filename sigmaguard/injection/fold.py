@@ -18,6 +18,8 @@ _LOOKALIKES = (
     "օoոnսuցgհhյjկlԍgǀlɡgɑaıiℓlǃ!ɩi"
 )
 _CONFUSABLE = dict(zip(_LOOKALIKES[::2], _LOOKALIKES[1::2], strict=True))
+_TO_LATIN = str.maketrans(_CONFUSABLE)
+_NO_LOOKALIKES = str.maketrans(dict.fromkeys(_CONFUSABLE))
 _SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
 _WORD = re.compile(r"[^\W\d_]+")
 WIDEST = 4  # a few Arabic ligatures stand for up to 18 letters: a text made of them must not grow so far
@@ -92,9 +94,8 @@ def _latin_word(match: re.Match[str]) -> str:
     word = match.group()
     if word.isascii():
         return word
-    mixed = any(char.isascii() for char in word)
-    if mixed or all(char in _CONFUSABLE for char in word):
-        return "".join(_CONFUSABLE.get(char, char) for char in word)
+    if word.encode("ascii", "ignore") or not word.translate(_NO_LOOKALIKES):
+        return word.translate(_TO_LATIN)
     return word
 
 
