@@ -24,6 +24,7 @@ from sigmaguard_proxy.refusing import blocked, error_response
 from sigmaguard_proxy.repeats import without_repeats
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.streaming import GuardedStream
+from sigmaguard_proxy.tooling.answers import answer_tools
 from sigmaguard_proxy.upstreams import returned_headers
 
 WHOLE_BYTES = 262_144  # a raw answer of known length up to this goes in one write
@@ -79,8 +80,8 @@ class Relay:
                 return await self._pump(exchange, answer)
             body = await receive(exchange, answer, None)
             try:
-                _, _, segments = self._decode(exchange, answer, body)
-                exchange.output = await self._judge(exchange, segments)
+                _, parsed, segments = self._decode(exchange, answer, body)
+                exchange.output = await self._judge_calls(exchange, parsed, segments)
             except WireError as error:
                 exchange.faults.append(Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error)))
             except Exception as error:  # the shadow's door: a fault of ours must not change what passes
@@ -131,7 +132,7 @@ class Relay:
             self._record(exchange)
             return _response(exchange, answer, body)
         exchange.clock("relay", since)
-        verdict = exchange.output = await self._judge(exchange, segments)
+        verdict = exchange.output = await self._judge_calls(exchange, parsed, segments)
         if verdict.action is Action.BLOCK:
             refusal = blocked(exchange, verdict)
             exchange.status = refusal.status
@@ -174,6 +175,12 @@ class Relay:
         except UnicodeDecodeError as error:
             raise WireError("not_utf8", "the text is not UTF-8") from error
         return plain, None, [Segment("", Origin.ASSISTANT, text)]
+
+    async def _judge_calls(self, exchange: Exchange, body: object, segments: list[Segment]) -> Verdict:
+        """The verdict on an answer's texts and on the tool calls in it."""
+        verdict = await self._judge(exchange, segments)
+        tools = answer_tools(self._services.tooling, exchange)
+        return verdict if tools is None else await tools.whole(body, segments, verdict)
 
     async def _judge(self, exchange: Exchange, segments: list[Segment]) -> Verdict:
         since = perf_counter()

@@ -11,6 +11,7 @@ from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.outbound import Outbound
 from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer, Trials
 from sigmaguard_proxy.tasks import Tasks
+from sigmaguard_proxy.tooling.tooling import Tooling
 from sigmaguard_proxy.upstreams import Upstreams
 
 
@@ -33,3 +34,4 @@ class Services:
     observers: Sequence[Callable[[ExchangeRecord], None]] = ()
     tracer: Tracer | None = None
     trials: Trials | None = None
+    tooling: Tooling | None = None

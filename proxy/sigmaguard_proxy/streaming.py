@@ -27,6 +27,7 @@ from sigmaguard_proxy.outbound import Answer
 from sigmaguard_proxy.receiving import chunks
 from sigmaguard_proxy.refusing import blocked
 from sigmaguard_proxy.services import Services
+from sigmaguard_proxy.tooling.answers import answer_tools
 
 KEPT_BYTES = 4 * 1024 * 1024  # of a stream whose content is kept for the audit log
 
@@ -53,6 +54,7 @@ class GuardedStream:
         self._sse = SseDecoder()
         policy = bound(exchange.policy, exchange.segments)
         self._guard = StreamGuard(policy, self._mask, services.inspecting.digest_key)
+        self._tools = answer_tools(services.tooling, exchange)
         self._vault = exchange.vault if exchange.vault else None
         self._restorers: dict[str, Restorer] = {}
         self._pieces: list[bytes] = []
@@ -100,6 +102,8 @@ class GuardedStream:
         """Shows frames to the guard; whether to go on."""
         try:
             for frame in frames or ():
+                if self._tools is not None:
+                    await self._tools.streamed(frame)
                 for delta in frame.deltas:
                     self._guard.feed(delta)
                 for channel in frame.closes:
@@ -144,6 +148,8 @@ class GuardedStream:
         for event in self._events(chunk):
             frame = self._frame(event)
             ends = ends or frame.ends
+            if self._tools is not None and await self._stops(out, frame):
+                break
             if frame.closes or frame.wholes:
                 self._pieces.append(await self._ending(out, frame))
             elif frame.deltas:
@@ -154,6 +160,17 @@ class GuardedStream:
                 break
         self._busy_s += perf_counter() - since
         return ends
+
+    async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:
+        """Whether a tool call that is complete with this frame stops the answer."""
+        assert self._tools is not None
+        if self._pieces and self._tools.waits(frame):
+            await out.write(b"".join(self._pieces))  # a person may have to be asked
+            self._pieces.clear()
+        rule = await self._tools.streamed(frame)
+        if rule:
+            self._guard.stopped = Stop(rule)
+        return bool(rule)
 
     def _events(self, chunk: bytes, *, last: bool = False) -> list[SseEvent]:
         exchange = self._exchange
@@ -274,7 +291,10 @@ class GuardedStream:
     async def _flush(self, out: web.StreamResponse) -> None:
         """What was still held when the upstream ended without saying so."""
         for event in self._events(b"", last=True):
-            self._pieces.append(await self._ending(out, self._frame(event)))
+            frame = self._frame(event)
+            if self._tools is not None and await self._stops(out, frame):
+                return
+            self._pieces.append(await self._ending(out, frame))
         for channel in dict.fromkeys((*self._guard.open_channels(), *self._restorers)):
             tail = await self._close(out, channel)
             if tail:
@@ -289,7 +309,7 @@ class GuardedStream:
             exchange.policy,
             exchange.mode,
             Direction.OUTPUT,
-            guard.findings,
+            [*guard.findings, *(self._tools.findings if self._tools else ())],
             faults=guard.faults,
             outcomes=guard.outcomes,
             score=guard.score,

@@ -22,7 +22,7 @@ class ToolPlane:
 
     def __init__(self, settings: Settings, services: Services, record: Callable[[Exchange], None]) -> None:
         """Raises ConfigError where `mcp` or `egress` are not what they should be."""
-        self.tooling = Tooling()
+        self.tooling = services.tooling or Tooling()
         mounts: dict[str, Handler] = {}
         self.gateway: Gateway | None = None
         if settings.mcp:

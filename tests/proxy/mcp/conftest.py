@@ -81,11 +81,12 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         mode: Mode = Mode.ENFORCE,
         pack: dict[str, Any] | None = None,
         data: Path | None = None,
+        upstream: str = "http://127.0.0.1:9",
     ) -> Served:
         directory, recorder = FixedDirectory(policy(**(pack or {})), mode), ListRecorder()
         settings = Settings(
             listen="127.0.0.1:0",
-            upstreams={"openai": "http://127.0.0.1:9"},
+            upstreams={"openai": upstream},
             data=str(data or tmp_path),
             mcp=mcp or {},
             egress=egress or {},
