@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from sigmaguard.digests import Digests
 from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
@@ -31,6 +32,7 @@ class Exchange:
         "body",
         "codec",
         "content",
+        "digests",
         "faults",
         "first_byte",
         "form",
@@ -76,6 +78,7 @@ class Exchange:
         self.plain = b""  # what was inspected: the body without its content encoding
         self.out: web.StreamResponse | None = None  # an answer whose head has left
         self.segments: list[Segment] = []
+        self.digests: Digests | None = None
         self.model = ""
         self.method = ""
         self.tool = ""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sigmaguard.decide import decide
 from sigmaguard.detector import Cost
+from sigmaguard.digests import Digests
 from sigmaguard.inspection import Inspection, Work
 from sigmaguard.memory import VerdictMemory
 from sigmaguard.model import Direction, Finding, Mode, Segment, Timing, Verdict
@@ -46,10 +47,25 @@ class Inspecting:
         self.digest_key = digest_key
 
     def begin(
-        self, policy: Policy, direction: Direction, timing: Timing, segments: Sequence[Segment], tenant: str
+        self,
+        policy: Policy,
+        direction: Direction,
+        timing: Timing,
+        segments: Sequence[Segment],
+        tenant: str,
+        digests: Digests | None = None,
     ) -> Inspection:
-        """An inspection with everything remembered already in it."""
-        return Inspection(policy, direction, timing, segments, self.memory, tenant=tenant, digest_key=self.digest_key)
+        """An inspection with everything remembered already in it; `digests` are shared by several of one body."""
+        return Inspection(
+            policy,
+            direction,
+            timing,
+            segments,
+            self.memory,
+            tenant=tenant,
+            digest_key=self.digest_key,
+            digests=digests,
+        )
 
     async def verdict(self, inspection: Inspection, mode: Mode) -> Verdict:
         """Runs what is still to be run and decides. Never raises for a detector's failure."""

@@ -7,6 +7,7 @@ from functools import partial
 
 from aiohttp import web
 
+from sigmaguard.digests import Digests
 from sigmaguard.errors import WireError
 from sigmaguard.inspection import Inspection
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFault, Outcome, Timing, Verdict
@@ -238,9 +239,9 @@ class Proxy:
         exchange.ticket = answer
 
     def _begin(self, exchange: Exchange, timing: Timing) -> Inspection:
-        return self.services.inspecting.begin(
-            exchange.policy, Direction.INPUT, timing, exchange.segments, exchange.who.subject.tenant
-        )
+        segments, tenant = exchange.segments, exchange.who.subject.tenant
+        digests = exchange.digests = exchange.digests or Digests(segments)
+        return self.services.inspecting.begin(exchange.policy, Direction.INPUT, timing, segments, tenant, digests)
 
     async def _judge(self, exchange: Exchange, inspection: Inspection) -> Verdict:
         """Stage 5."""
