@@ -39,7 +39,7 @@ LINES: dict[tuple[str, str], tuple[str, ...]] = {
         "Ich bin am {DATE_OF_BIRTH} geboren und bei der Krankenkasse unter {DE_HEALTH_INSURANCE} versichert.",
         "Personalausweis Nr. {DE_ID_CARD}, Reisepass {DE_PASSPORT}.",
         "Das Fahrzeug mit dem Kennzeichen {DE_LICENSE_PLATE} wurde gestern abgeholt.",
-        "Amtsgericht {LOCATION}, {DE_COMPANY_REGISTER}, USt-IdNr. {DE_VAT_ID}",
+        "Sitz der Gesellschaft: {LOCATION}, {DE_COMPANY_REGISTER}, USt-IdNr. {DE_VAT_ID}",
         "Bitte belasten Sie meine Kreditkarte {CARD}, gültig bis 08/27.",
         "Das Treffen am 14.03.2025 um 10:30 Uhr fällt aus, neuer Termin folgt.",
         "Die Bestellung 4500123987 umfasst 12 Stühle und 3 Tische zu je 149,90 €.",

@@ -14,7 +14,8 @@ from sigmaguard.pii.kind import Span
 SURE, LIKELY, WEAK = 0.85, 0.6, 0.3
 BEFORE = 64  # code points before a house number that a street's name may take
 
-_CAP = r"[A-ZÄÖÜ][\wäöüß'’-]*"
+_UPPER = r"[^\W\d_a-zß-öø-ÿ]"  # letters that are not small ones, beyond German too
+_CAP = rf"{_UPPER}[\wäöüß'’-]*"
 _SURE = ("straße", "strasse", "str.", "allee", "gasse", "chaussee")
 _MAYBE = ("weg", "platz", "ring", "damm", "ufer", "graben", "stieg", "wall", "markt", "pfad", "kamp", "hof", "berg")
 _ENDINGS = _SURE + _MAYBE

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sigmaguard.pii.context import REACH, ContextWords, is_named
+from sigmaguard.pii.context import REACH, ContextWords, distance
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.technical import is_technical, is_version
 from sigmaguard.pii.windows import Window, near, windows
@@ -13,12 +13,16 @@ LEAST = 0.3  # below this a finding is not worth telling
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """One value: code points of the text, half-open; how sure; its entity and its place in the table."""
+    """One value: code points of the text, half-open; how sure; its entity.
+
+    `away` is how far before it a word names it, `rank` its place in the table.
+    """
 
     start: int
     end: int
     score: float
     entity: str
+    away: int
     rank: int
 
 
@@ -62,14 +66,15 @@ class PiiAnalyzer:
             if part.digits < kind.digits:
                 continue
             for start, end, score in spans(text, part.start, part.end):
-                if is_named(named, start):
+                away = distance(text, named, start)
+                if away <= REACH:
                     score = max(score, kind.named)
                 else:
                     score = min(score, kind.alone)
                     if kind.bare < score and text[start:end].isdigit():
                         score = kind.bare
                 if score >= LEAST and self._stands(text, start, end, kind):
-                    found.append(Found(start, end, score, kind.entity, rank))
+                    found.append(Found(start, end, score, kind.entity, away, rank))
 
     def _stands(self, text: str, start: int, end: int, kind: Kind) -> bool:
         """Whether a value is not merely a part of something longer or of something technical."""
@@ -89,7 +94,7 @@ def _glued_after(text: str, end: int) -> bool:
 
 
 def resolve(found: list[Found]) -> list[Found]:
-    """The findings that do not overlap a better one: the surer, then the longer, then the one named first."""
+    """The findings that do not overlap a better one: the surer, then the one named nearest, then the longer."""
     if len(found) < 2:
         return found
     found.sort(key=_order)
@@ -101,8 +106,8 @@ def resolve(found: list[Found]) -> list[Found]:
     return kept
 
 
-def _order(one: Found) -> tuple[float, int, int, int]:
-    return -one.score, one.start - one.end, one.rank, one.start
+def _order(one: Found) -> tuple[float, int, int, int, int]:
+    return -one.score, one.away, one.start - one.end, one.rank, one.start
 
 
 def _start(one: Found) -> int:

@@ -5,6 +5,7 @@ patterns together. One automaton over the lowered text finds the same words, and
 code points, so that a stream can be cut exactly.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,8 @@ import ahocorasick
 
 REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
 SHORT = 4  # a literal this short must end where the word ends: `geb` is not in `gebucht`
+# the end of a sentence, but for `Nr. Abc`; two ends of line
+_BREAK = re.compile(r"(?<![Nn][ro])[.!?]\s+(?=[A-ZÄÖÜ][a-zäöü])|\n[^\n]*\n")
 _SPACED = str.maketrans({"-": " ", "_": " ", "\u00a0": " ", "\u2011": " ", "\n": " ", "\t": " "})
 
 
@@ -46,12 +49,15 @@ class ContextWords:
         return named
 
 
-def is_named(ends: Sequence[int] | None, start: int) -> bool:
-    """Whether one of these words ends within reach before `start`."""
-    if not ends:
-        return False
-    at = bisect_left(ends, start + 1)
-    return at > 0 and ends[at - 1] >= start - REACH
+def distance(text: str, ends: Sequence[int] | None, start: int) -> int:
+    """Code points between the last of these words before `start` and `start`; more than REACH where none is near.
+
+    A word in an earlier sentence, or more than a line above, names nothing here.
+    """
+    at = bisect_left(ends, start + 1) if ends else 0
+    if not ends or not at or start - ends[at - 1] > REACH or _BREAK.search(text, ends[at - 1], start):
+        return REACH + 1
+    return start - ends[at - 1]
 
 
 def lowered(text: str) -> str:

@@ -24,3 +24,15 @@ class BirthDate(DateRecognizer):
 
     def __init__(self) -> None:
         super().__init__(supported_entity="DATE_OF_BIRTH")
+
+
+class DateThenBorn(DateRecognizer):
+    """A date whose birthday the word behind it says: `am 12.03.1980 geboren`."""
+
+    PATTERNS = [
+        Pattern(f"{one.name}, then born", rf"(?:{one.regex})(?=,?\s(?:in\s\w+\s)?geboren\b)", 0.9)
+        for one in BirthDate.PATTERNS
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(supported_entity="DATE_OF_BIRTH")

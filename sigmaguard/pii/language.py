@@ -30,10 +30,8 @@ def language(text: str) -> str:
             break
         word = match[0].lower()
         # `in`, `an`, `was`, `name` stand in both lists and cancel out
-        german += word in _GERMAN
+        german += word in _GERMAN or (not word.isascii() and _UMLAUT.search(word) is not None)
         english += word in _ENGLISH
-    if german == english:
-        german += _UMLAUT.search(text) is not None
     if german == english:
         return ""
     return "de" if german > english else "en"

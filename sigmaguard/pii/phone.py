@@ -16,7 +16,9 @@ from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 from sigmaguard.pii.kind import Span
 
 _CANDIDATE = regex.compile(r"(?<![\w.,:@#$€£%+-])(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])")
-_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?:\D.*)?|\d{4}([./-])\d{1,2}\2\d{1,2}(?:\D.*)?|\d+\.\d+\.\d+\.\d+")
+_DATE = re.compile(
+    r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?:\D.*)?|\d{4}([./-])\d{1,2}\2\d{1,2}(?:\D.*)?|\d+\.\d+\.\d+\.\d+|(?:19|20)\d\d\s?[-–]\s?(?:19|20)\d\d"
+)
 _AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}")
 # area code, then groups of two digits and more; or one run of digits
 _TRUNK = re.compile(r"\(?0[1-9]\d{0,4}(?:\)?[ \u00a0./–-]{1,3}\d{2,8}){1,4}|0[1-9]\d{7,11}")

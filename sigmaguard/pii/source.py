@@ -14,6 +14,15 @@ def source_reading(passage: Passage) -> Reading:
     return json_reading(passage.segment.text) if passage.segment.is_json else passage.readings[0]
 
 
+_MARKS = str.maketrans({'"': " ", "{": " ", "}": " ", "[": " ", "]": " "})
+_PAIRS = re.compile(r"[\"']\s*:\s*[\"'\[{]")
+
+
+def as_prose(text: str) -> str:
+    """The text as a tagger trained on prose reads it best: without the marks of JSON, as long as it was."""
+    return text.translate(_MARKS) if _PAIRS.search(text) else text
+
+
 def json_reading(text: str) -> Reading:
     """The text with its escapes undone: in source, `\\nanna@example.org` is no address that begins with `n`."""
     if "\\" not in text:

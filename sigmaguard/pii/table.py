@@ -24,7 +24,7 @@ from presidio_analyzer.predefined_recognizers import (
 
 from sigmaguard.pii import anglo, generic, german
 from sigmaguard.pii.address import Address
-from sigmaguard.pii.dates import BirthDate
+from sigmaguard.pii.dates import BirthDate, DateThenBorn
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.patterns import PatternSpans
 from sigmaguard.pii.phone import REGIONS, Phone
@@ -57,6 +57,7 @@ def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
         _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),
         _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), needs=(":", "-", "."), digits=0, glued=True),
         _kind("DATE_OF_BIRTH", "DATE_TIME", of(BirthDate), alone=0.0, digits=3, glued=True),
+        Kind("DATE_OF_BIRTH", "DATE_TIME", of(DateThenBorn), needs=("geboren",), digits=3, glued=True),
         _kind("ADDRESS", "ADDRESS", Address, named=0.7, chars=120, glued=True),
         _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions), named=0.85, digits=7, glued=True),
         _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions, loose=True), alone=0.0, named=0.85, digits=7, glued=True),

@@ -9,7 +9,7 @@ _TECHNICAL = re.compile(
     r"|(?<![A-Za-z0-9])(?:0x)?(?=[0-9]*[a-f])[0-9a-f]{12,}(?![A-Za-z0-9])"  # hexadecimal of some length
     r"|(?<![A-Za-z0-9.])v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.-]+)(?![A-Za-z0-9])"  # a semantic version with a suffix
 )
-_VERSION = re.compile(r"(?:\bv|version[ :=]*|release[ :=]*|==|>=|<=|~=|@)\Z", re.IGNORECASE)
+_VERSION = re.compile(r"(?:\bv|version\W{0,5}|release\W{0,5}|==|>=|<=|~=|@)\Z", re.IGNORECASE)
 
 
 def is_technical(text: str, start: int, end: int) -> bool:
@@ -23,4 +23,4 @@ def is_technical(text: str, start: int, end: int) -> bool:
 
 def is_version(text: str, start: int) -> bool:
     """Whether what starts here is called a version: `1.2.3.4` is then no address."""
-    return _VERSION.search(text, max(0, start - 12), start) is not None
+    return _VERSION.search(text, max(0, start - 16), start) is not None
