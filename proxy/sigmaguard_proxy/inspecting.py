@@ -112,7 +112,9 @@ class Inspecting:
 
 def is_light(work: Work) -> bool:
     """Whether work may run on the event loop."""
-    return work.active.detector.cost is Cost.INLINE and _size(work) <= INLINE_CHARS
+    detector = work.active.detector
+    # a detector may say for itself how much of a text is still quick
+    return detector.cost is Cost.INLINE and _size(work) <= getattr(detector, "inline_chars", INLINE_CHARS)
 
 
 def _size(work: Work) -> int:
