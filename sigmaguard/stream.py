@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sigmaguard.decide import STRENGTH
+from sigmaguard.decoding import runs
 from sigmaguard.detector import Cost, Passage, StreamingDetector
 from sigmaguard.inspection import SCORED_FAMILIES, Work, value_digest, views
 from sigmaguard.model import (
@@ -264,18 +265,24 @@ class _Channel:
         """Releases as far as no finding and no disguise could still begin or grow."""
         limit = open_from(self.text)
         self.waiting = limit <= self.done and not self.text[-1:].isspace()
-        limit = limit if self.waiting else uncut(self.text, limit)
         if limit <= self.done:
             return self._bounded()
-        head = self.text[:limit]
-        readings = views(head, Direction.OUTPUT)
+        text = self.text
+        found = runs(text, text.encode("ascii", "replace"))
+        if found:
+            limit = uncut(text, limit, found)
+            if limit <= self.done:
+                return self._bounded()
+        head = text[:limit]
+        # without encoded runs and beyond ASCII there is nothing to undo
+        readings = (Reading(head),) if not found and head.isascii() else views(head, Direction.OUTPUT)
         for active in self.holding:
             limit = min(limit, self._held_from(active, readings))
         if limit <= self.done:
             return self._bounded()
         segment = Segment(self.delta.path, self.delta.origin, head)
-        found = self.guard.look(self.holding, Passage(segment, readings, Direction.OUTPUT))
-        return "" if self.guard.stopped else self._release(limit, found)
+        findings = self.guard.look(self.holding, Passage(segment, readings, Direction.OUTPUT))
+        return "" if self.guard.stopped else self._release(limit, findings)
 
     def _held_from(self, active: ActiveDetector, readings: Sequence[Reading]) -> int:
         """From where a detector wants text held, in any reading of it, as a point of the text as written."""
@@ -303,6 +310,8 @@ class _Channel:
 
     def _release(self, limit: int, found: Sequence[Finding]) -> str:
         found = [one for one in found if one.end > self.done]
+        if not found:
+            return self._moved(limit, self.text[self.done : limit])
         limit = self._uncrossed(limit, found)
         if limit <= self.done:
             return ""
@@ -316,7 +325,10 @@ class _Channel:
                 break
             if STRENGTH[action] >= STRENGTH[Action.MASK]:
                 masked.append(msgspec.structs.replace(one, start=max(one.start, self.done)))
-        released = self._masked(masked, limit)
+        return self._moved(limit, self._masked(masked, limit))
+
+    def _moved(self, limit: int, released: str) -> str:
+        """What was released, once the window has moved on."""
         cut = max(0, limit - CONTEXT)
         self.text = self.text[cut:]
         self.offset += cut

@@ -5,8 +5,9 @@ stream grows such a run may be unfinished: what it will say is not known yet, so
 """
 
 import re
+from collections.abc import Sequence
 
-from sigmaguard.decoding import runs
+from sigmaguard.decoding import Run
 
 # What runs of spaced letters, hex pairs and bits are made of, with separators; the first may end a word.
 _PIECE = r"(?:(?:0[xX])?(?:[0-9A-Fa-f]{2}){1,2}|(?:[01]{8}){1,8}|[^\W_])"
@@ -36,9 +37,9 @@ def open_from(text: str) -> int:
     return 0
 
 
-def uncut(text: str, at: int) -> int:
+def uncut(text: str, at: int, found: Sequence[Run]) -> int:
     """`at`, or where what ends there begins to be unfinished once no encoded run of `text` is cut in two."""
-    for run in reversed(runs(text, text.encode("ascii", "replace"))):
+    for run in reversed(found):
         if run.start < at < run.end:
             at = open_from(text[: run.start])
     return at
@@ -46,11 +47,15 @@ def uncut(text: str, at: int) -> int:
 
 def _word(text: str, end: int) -> int:
     """Where the word that ends at `end` begins; `end` where white space stands before it."""
-    return max(text.rfind(space, 0, end) for space in _SPACES) + 1
+    at = text.rfind(" ", 0, end)
+    at = max(at, text.rfind("\n", at + 1, end))
+    return max(at, text.rfind("\t", at + 1, end), text.rfind("\r", at + 1, end)) + 1
 
 
 def _markup(text: str) -> int:
     """Where a tag that is not closed begins."""
+    if "<" not in text:
+        return len(text)
     at = text.rfind("<", max(0, len(text) - MARKUP_REACH))
     return at if at >= 0 and _MARKUP.match(text, at) else len(text)
 
