@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sigmaguard.decide import STRENGTH
-from sigmaguard.decoding import runs
 from sigmaguard.detector import Cost, Passage, StreamingDetector
 from sigmaguard.inspection import SCORED_FAMILIES, Work, value_digest, views
 from sigmaguard.model import (
@@ -268,14 +267,13 @@ class _Channel:
         if limit <= self.done:
             return self._bounded()
         text = self.text
-        found = runs(text, text.encode("ascii", "replace"))
-        if found:
-            limit = uncut(text, limit, found)
+        is_plain = len(views(text, Direction.OUTPUT)) == 1
+        if not is_plain:
+            limit = uncut(text, limit)
             if limit <= self.done:
                 return self._bounded()
         head = text[:limit]
-        # without encoded runs and beyond ASCII there is nothing to undo
-        readings = (Reading(head),) if not found and head.isascii() else views(head, Direction.OUTPUT)
+        readings = (Reading(head),) if is_plain else views(head, Direction.OUTPUT)
         for active in self.holding:
             limit = min(limit, self._held_from(active, readings))
         if limit <= self.done:

@@ -5,9 +5,8 @@ stream grows such a run may be unfinished: what it will say is not known yet, so
 """
 
 import re
-from collections.abc import Sequence
 
-from sigmaguard.decoding import Run
+from sigmaguard.decoding import letters, runs
 
 # What runs of spaced letters, hex pairs and bits are made of, with separators; the first may end a word.
 _PIECE = r"(?:(?:0[xX])?(?:[0-9A-Fa-f]{2}){1,2}|(?:[01]{8}){1,8}|[^\W_])"
@@ -37,11 +36,12 @@ def open_from(text: str) -> int:
     return 0
 
 
-def uncut(text: str, at: int, found: Sequence[Run]) -> int:
+def uncut(text: str, at: int) -> int:
     """`at`, or where what ends there begins to be unfinished once no encoded run of `text` is cut in two."""
-    for run in reversed(found):
-        if run.start < at < run.end:
-            at = open_from(text[: run.start])
+    ascii_bytes = text.encode("ascii", "replace")
+    spans = [(run.start, run.end) for run in (*runs(text, ascii_bytes), *letters(text, ascii_bytes))]
+    while cut := [start for start, end in spans if start < at < end]:
+        at = open_from(text[: min(cut)])
     return at
 
 
