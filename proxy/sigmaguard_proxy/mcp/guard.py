@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from sigmaguard.actions.call import ToolCall
 from sigmaguard.actions.compiled import HELD, SCHEMA, Names, finding
 from sigmaguard.decide import decide, masked_findings
@@ -63,6 +65,7 @@ class Guard:
         self._book = book
         self._schemas = schemas
         self._definitions = Definitions(name, book)
+        self._masks_results = settings.mask_results
         self._allowed = Names(settings.allow_tools)
         self._denied = Names(settings.deny_tools)
 
@@ -139,6 +142,8 @@ class Guard:
         if message.is_answer and method not in GREETINGS:
             self._note_taint(exchange, method, asked.tool if asked else "", session)
         verdict = self._decide(exchange, seen, Direction.INPUT)
+        if not self._masks_results and verdict.intended is Action.MASK:
+            verdict = msgspec.structs.replace(verdict, action=Action.ALLOW, intended=Action.ALLOW)
         exchange.input.append(verdict)
         if verdict.action is Action.BLOCK:
             if method in GREETINGS and _withhold(message, verdict):

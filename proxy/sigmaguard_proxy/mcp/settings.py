@@ -20,10 +20,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `headers` are sent with every request and win over the caller's; `env:NAME` in a header or an `env`
     value is replaced by that environment variable. `pass_authorization` hands the caller's own
     `Authorization` on (OAuth); the caller then names its Sigmaguard key in `x-sigmaguard-key`.
-    `allow_tools` and `deny_tools` are name patterns; empty allows all. `timeout_s` is how long a
-    request may go without a sign of life, `start_timeout_s` how long a process may take to answer its
-    first message. `message_bytes` bounds one message, `messages_per_s` what a server may send on
-    average (bursts of ten seconds' worth), `sessions` the processes (stdio) or open streams at once.
+    `mask_results: false` leaves what a policy masks in results as it is, for agents whose LLM traffic
+    goes through Sigmaguard, too: there the values are masked where they leave and restored on the way
+    back, so the agent's user sees them. `allow_tools` and `deny_tools` are name patterns; empty allows
+    all. `timeout_s` is how long a request may go without a sign of life, `start_timeout_s` how long a
+    process may take to answer its first message. `message_bytes` bounds one message, `messages_per_s`
+    what a server may send on average (bursts of ten seconds' worth), `sessions` the processes (stdio)
+    or open streams at once.
     """
 
     url: str = ""
@@ -33,6 +36,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cwd: str = ""
     headers: dict[str, str] = {}
     pass_authorization: bool = False
+    mask_results: bool = True
     allow_tools: tuple[str, ...] = ()
     deny_tools: tuple[str, ...] = ()
     timeout_s: float = 120.0
