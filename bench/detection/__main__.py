@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import torch
@@ -19,7 +18,7 @@ from detection.distil import Lessons, distil, teach
 from detection.encode import Window, encode, plain_tokenizer
 from detection.evaluate import judge_all, robustness, robustness_table
 from detection.export import export_encoder, export_glance
-from detection.gather import Recipe, Sets, describe, gather
+from detection.gather import Recipe, Sets, describe, gather, some
 from detection.measure import Tiers
 from detection.network import Glance, pretrained_encoder, pretrained_folder
 from detection.report import write
@@ -27,7 +26,6 @@ from detection.train import Course, train
 from sigmaguard.injection.model import InjectionModel
 from sigmaguard.injection.vocabulary import Vocabulary
 
-Kind = TypeVar("Kind")
 STEPS = ("train", "distil", "export", "evaluate")
 
 
@@ -75,16 +73,15 @@ class Run:
         train(self.windows(), self.plan.course, self.folder, start)
 
     def distil(self) -> None:
-        """Teach the tiny tier."""
-        encoder = self._encoder()
-        found = _some(self.windows(), self.plan.lessons.most)
-        logits = teach(encoder, found)
+        """Export the larger tier and teach the tiny one from it."""
+        encoder, found = self._encoder(), self.windows()
+        export_encoder(encoder, self.model)
+        logits = teach(self.model, found, self.plan.lessons)
         glance = distil(encoder, found, logits, self.plan.lessons)
         torch.save(glance.state_dict(), self.folder / "glance.pt")
 
     def export(self) -> None:
-        """Write ONNX, quantise, calibrate on what was held out or left out."""
-        export_encoder(self._encoder(), self.model)
+        """Write the tiny tier too and calibrate both on what was held out or left out."""
         glance = Glance(width=self.plan.lessons.width, hidden=self.plan.lessons.hidden)
         glance.load_state_dict(torch.load(self.folder / "glance.pt", weights_only=True))
         export_glance(glance.eval(), self.model)
@@ -107,7 +104,7 @@ class Run:
         judged = {}
         for name, examples in sets.items():
             if examples:
-                chosen = _some(examples, self.plan.most_judged)
+                chosen = some(examples, self.plan.most_judged)
                 judged[name] = (chosen, judge_all(self.model, self.sets.train, chosen, rivals=self.plan.rivals))
         table = robustness_table(robustness(InjectionModel.load(self.model), self.sets.held))
         notes = [
@@ -125,11 +122,7 @@ class Run:
         return encoder.eval()
 
     def _unseen(self) -> list[Example]:
-        return _some([*self.sets.held, *self.sets.left], self.plan.most_judged)
-
-
-def _some(examples: Sequence[Kind], count: int) -> list[Kind]:
-    return random.Random(3).sample(list(examples), min(count, len(examples)))
+        return some([*self.sets.held, *self.sets.left], self.plan.most_judged)
 
 
 def plan_from(options: argparse.Namespace) -> Plan:
@@ -145,8 +138,10 @@ def plan_from(options: argparse.Namespace) -> Plan:
     course = msgspec.structs.replace(
         course, frozen=options.frozen or course.frozen, rate=options.rate or course.rate, seed=seed
     )
+    lessons = msgspec.structs.replace(plan.lessons, most=options.taught or plan.lessons.most)
     judged = options.most_judged or plan.most_judged
-    return msgspec.structs.replace(plan, recipe=recipe, course=course, start=options.start or "", most_judged=judged)
+    start = options.start or ""
+    return msgspec.structs.replace(plan, recipe=recipe, course=course, lessons=lessons, start=start, most_judged=judged)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -163,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.0, help="peak learning rate of the top layer")
     parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
     parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
+    parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")
     options = parser.parse_args(arguments)
     if not options.sample and not (corpora.folder() / "train").is_dir():

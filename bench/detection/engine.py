@@ -13,7 +13,7 @@ import msgspec
 from detection import corpora
 from detection.corpus.example import Example
 from detection.figures import caught_at, cells, mean_rate
-from detection.gather import Recipe, gather
+from detection.gather import Recipe, gather, some
 from detection.report import Judged
 from sigmaguard.model import Action, Origin
 from sigmaguard.policy.compile import PolicyLoader
@@ -55,7 +55,7 @@ def scan(chosen: Scanner, examples: Sequence[Example]) -> list[Scanned]:
 
 def judged(name: str, found: Sequence[Scanned]) -> Judged:
     """The scores as the report wants them."""
-    return Judged(name, [one.score for one in found])
+    return Judged(name, [one.score for one in found], flagged=[one.blocked for one in found])
 
 
 def lines(examples: Sequence[Example], found: Sequence[Scanned]) -> list[str]:
@@ -92,9 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=3000)
     options = parser.parse_args(arguments)
     sets = gather(Recipe(per_generator=1300, planted=5200, leave_out=options.left_out), corpora.folder())
-    from detection.__main__ import _some
-
-    chosen = _some(sets.left if options.left_out else sets.held, options.count)
+    chosen = some(sets.left if options.left_out else sets.held, options.count)
     found = scan(scanner(options.policy, options.model, options.only), chosen)
     print("\n".join(lines(chosen, found)))
     return 0

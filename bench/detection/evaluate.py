@@ -10,6 +10,7 @@ import msgspec
 
 from detection.corpus.disguise import DECODED, FOLDED, READ
 from detection.corpus.example import Example
+from detection.engine import judged, scan, scanner
 from detection.figures import wilson
 from detection.report import Judged
 from detection.rivals import nanoguard, regression
@@ -22,7 +23,9 @@ def judge_all(
     """Our scores first, then those of the rivals that can run here."""
     model = InjectionModel.load(folder)
     ours = [score.score for score in model.score([e.text for e in examples], [e.origin for e in examples])]
-    found = [Judged("sigmaguard", ours)]
+    found = [Judged("sigmaguard model", ours)]
+    print("the whole policy", flush=True)
+    found.append(judged("sigmaguard policy basic", scan(scanner("basic", folder), examples)))
     if rivals:
         print("rival: TF-IDF regression", flush=True)
         found.append(Judged("tf-idf regression", regression(train)(examples)))

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ from detection.corpus.example import Example
 from detection.corpus.planted import Material, compose
 from detection.split import is_held_out, sides
 
+Kind = TypeVar("Kind")
 TASK_KINDS = frozenset({"instruction", "open_domain", "task", "demand", "chat", "advice", "fiction"})
 LONGEST_PAYLOAD = 420  # code points: longer attacks are jailbreak essays, not planted notes
 
@@ -138,3 +140,8 @@ def describe(sets: Sets) -> str:
         counts = Counter((e.source, "attack" if e.is_attack else "benign", e.origin, e.lang) for e in examples)
         lines += [f"{name:6} {count:6} {' '.join(key)}" for key, count in sorted(counts.items())]
     return "\n".join(lines)
+
+
+def some(examples: Sequence[Kind], count: int) -> list[Kind]:
+    """At most `count` of the examples, the same ones every time."""
+    return random.Random(3).sample(list(examples), min(count, len(examples)))

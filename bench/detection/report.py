@@ -12,11 +12,15 @@ from detection.figures import Cell, caught_at, cells, mean_rate, reliability, ro
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What one detector said of all texts, and the score from which it reports."""
+    """What one detector said of all texts, and the score from which it reports.
+
+    `flagged` says what it reported where that is more than a threshold: a policy of several detectors.
+    """
 
     name: str
     scores: list[float]
     threshold: float = 0.5
+    flagged: list[bool] = []
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 def summary(examples: Sequence[Example], judged: Judged) -> Summary:
     """Every figure of one detector; means are over cells of five texts and more."""
-    found = cells(examples, [score >= judged.threshold for score in judged.scores])
+    found = cells(examples, judged.flagged or [score >= judged.threshold for score in judged.scores])
     truth = [example.is_attack for example in examples]
     return Summary(
         judged.name, judged.threshold, mean_rate(found),
@@ -46,16 +50,16 @@ def summary(examples: Sequence[Example], judged: Judged) -> Summary:
 def write(
     folder: Path, title: str, notes: Sequence[str], sets: Mapping[str, tuple[Sequence[Example], Sequence[Judged]]]
 ) -> None:
-    """Write `detection.md`, `detection.json` and `detection.svg` into `folder`."""
+    """Write `detection.md`, `detection.json` and `detection.png` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {name: [summary(examples, one) for one in judged] for name, (examples, judged) in sets.items()}
     lines = [f"# {title}", "", *notes, ""]
     for name, found in summaries.items():
         lines += [f"## {name}", "", *_overview(found), "", *_table(found), ""]
-    lines += ["![ROC and reliability](detection.svg)", ""]
+    lines += ["![ROC and reliability](detection.png)", ""]
     (folder / "detection.md").write_text("\n".join(lines))
     (folder / "detection.json").write_bytes(msgspec.json.format(msgspec.json.encode(summaries), indent=1) + b"\n")
-    picture(folder / "detection.svg", sets)
+    picture(folder / "detection.png", sets)
 
 
 def _overview(found: Sequence[Summary]) -> list[str]:
@@ -86,8 +90,7 @@ def picture(path: Path, sets: Mapping[str, tuple[Sequence[Example], Sequence[Jud
     """Draw, for each set, the ROC at low false-positive rates and the reliability of the first detector."""
     import matplotlib
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "sigmaguard"
+    matplotlib.use("agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(len(sets), 2, figsize=(9, 3.6 * len(sets)), squeeze=False)
@@ -109,5 +112,5 @@ def picture(path: Path, sets: Mapping[str, tuple[Sequence[Example], Sequence[Jud
             title=f"{judged[0].name}: reliability",
         )
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=90, metadata={"Software": None})
     pyplot.close(figure)

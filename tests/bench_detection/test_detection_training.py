@@ -67,7 +67,7 @@ def test_reports_figures_disguises_and_a_picture(run: Path) -> None:
 
     assert "caught at 1 % FP" in text
     assert "| base64 |" in text
-    assert (run / "report" / "detection.svg").stat().st_size > 5000
+    assert (run / "report" / "detection.png").stat().st_size > 5000
 
 
 def test_a_full_run_without_corpora_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,11 @@ PAGES = {
 @pytest.fixture
 def handbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, paragraphs in PAGES.items():
-        (tmp_path / name).mkdir()
+        folder = tmp_path / "usr/share/doc/debian-handbook/html" / name
+        folder.mkdir(parents=True)
         body = "".join(f'<div class="para">\n  <em>{text}</em>\n</div>' for text in paragraphs)
-        (tmp_path / name / "apt.html").write_text(f"<html><body>{body}</body></html>")
-    monkeypatch.setenv("SIGMAGUARD_HANDBOOK", str(tmp_path))
+        (folder / "apt.html").write_text(f"<html><body>{body}</body></html>")
+    monkeypatch.setenv("SIGMAGUARD_PROSE", str(tmp_path))
     monkeypatch.setattr(natural, "_folder", lambda _: None)
     return tmp_path
 
@@ -40,6 +41,6 @@ def test_the_same_seed_gives_the_same_texts(handbook: Path) -> None:
 
 
 def test_nothing_installed_yields_nothing(handbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGMAGUARD_HANDBOOK", str(handbook / "missing"))
+    monkeypatch.setenv("SIGMAGUARD_PROSE", str(handbook / "missing"))
 
     assert list(natural.generate(random.Random(1), 10)) == []

@@ -1,7 +1,8 @@
 """Takes what people wrote, from packages that are installed: chats, small talk, a handbook in five languages. All benign.
 
-`chitchat-dataset` (MIT) and `chatterbot-corpus` (BSD) come with the `train` extra, Debian's handbook (GPL-2+ or
-CC BY-SA 3.0) with `apt-get install debian-handbook` or from SIGMAGUARD_HANDBOOK. What is missing is left out;
+`chitchat-dataset` (MIT) and `chatterbot-corpus` (BSD) come with the `train` extra. Debian's handbook (GPL-2+ or
+CC BY-SA 3.0) and the encyclopedia of the game Freeciv (GPL-2+), both in five languages, come with `apt-get install
+debian-handbook freeciv-data`, or lie below the folder SIGMAGUARD_PROSE instead of `/`. What is missing is left out;
 nothing of it is stored in the repository.
 """
 
@@ -13,6 +14,7 @@ import json
 import os
 import random
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from detection.corpus.planted import USER_TASKS
 
 SOURCE = "natural"
 _LANGS = {"en-US": "en", "de-DE": "de", "fr-FR": "fr", "es-ES": "es", "it-IT": "it"}
+_HANDBOOK, _LOCALES = "usr/share/doc/debian-handbook/html", "usr/share/locale"
 _TALK = {"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it"}
 _SHARES = (("en", 45), ("de", 22), ("fr", 11), ("es", 11), ("it", 11))
 _PARAGRAPH = re.compile(r'<div class="para">(.*?)</div>', re.S)
@@ -166,15 +169,46 @@ def _talk() -> dict[str, list[str]]:
 
 
 def _prose() -> dict[str, list[tuple[str, str]]]:
-    """Chapter and text of every paragraph of the handbook, by language; untranslated ones stay English."""
-    root = Path(os.environ.get("SIGMAGUARD_HANDBOOK", "/usr/share/doc/debian-handbook/html"))
+    """Chapter and text of every paragraph, by language; what is not translated stays English."""
+    root = Path(os.environ.get("SIGMAGUARD_PROSE", "/"))
     found: dict[str, list[tuple[str, str]]] = {}
+    for lang, chapter, text in (*_handbook(root / _HANDBOOK), *_encyclopedia(root / _LOCALES)):
+        found.setdefault(lang, []).append((chapter, text))
+    return found
+
+
+def _handbook(folder: Path) -> Iterator[tuple[str, str, str]]:
     english: set[str] = set()
     for name, lang in _LANGS.items():
-        for path in sorted((root / name).glob("*.html")):
+        for path in sorted((folder / name).glob("*.html")):
             for match in _PARAGRAPH.finditer(path.read_text(encoding="utf-8")):
                 text = " ".join(html.unescape(_TAG.sub("", match.group(1))).split())
                 if len(text) > 60 and text not in english:
-                    found.setdefault(lang, []).append((path.stem, text))
-        english = english or {text for _, text in found.get("en", ())}
-    return found
+                    yield lang, path.stem, text
+                    if lang == "en":
+                        english.add(text)
+
+
+def _encyclopedia(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """The English originals and the translations of a compiled message catalogue; each text is a chapter."""
+    english: set[str] = set()
+    for lang in ("de", "fr", "es", "it"):
+        for path in sorted((folder / lang / "LC_MESSAGES").glob("freeciv-*.mo")):
+            for original, translated in _catalogue(path.read_bytes()):
+                chapter = f"encyclopedia{len(original) % 97}"
+                if original not in english:
+                    english.add(original)
+                    yield "en", chapter, original
+                yield lang, chapter, translated
+
+
+def _catalogue(data: bytes) -> Iterator[tuple[str, str]]:
+    """Pairs of long texts in a GNU `.mo` file (GNU gettext manual, "The Format of GNU MO Files")."""
+    count, originals, translations = struct.unpack_from("<3I", data, 8)
+    for index in range(1, count):
+        pair = []
+        for table in (originals, translations):
+            length, start = struct.unpack_from("<2I", data, table + 8 * index)
+            pair.append(" ".join(data[start : start + length].decode("utf-8").split()))
+        if min(map(len, pair)) > 90 and not any("%" in text or "\0" in text for text in pair):
+            yield pair[0], pair[1]
