@@ -8,15 +8,15 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 
-from sigmaguard.detectors.entropy import classes, is_wordlike
+from sigmaguard.detectors.entropy import case_changes, classes, is_wordlike
 
 Check = Callable[[str], bool]
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PLACEHOLDER = re.compile(
-    r"(?i)example|placeholder|change[-_]?me|your[-_ ]?|dein[-_ ]|ihr[-_ ]|redacted|dummy|insert|todo|xxxx|\*{3}|\.\.\."
-    r"|0{6}|1234567890|0123456|abcdefg|deadbeef|\btest\b"
+    r"(?i)example|placeholder|change[-_]?me|\byour|your[-_ ]|dein[-_ ]|ihr[-_ ]|redacted|dummy|\binsert|\btodo|xxxx"
+    r"|\*{3}|\.\.\.|0{6}|1234567890|0123456|abcdefg|deadbeef|\btest\b"
     r"|<[^>]*>|\$\{|\{\{|\$\(|^\$[a-z_]|%\(|^\{.*\}$"
 )
 _CODE = re.compile(  # a call, an index, a dotted or dashed name, a path, a YAML tag: code, not a value
@@ -151,8 +151,8 @@ def random_token(value: str) -> bool:
     """A generated token rather than a name, a path, a call or a stand-in."""
     if not not_placeholder(value) or _UUID.fullmatch(value):
         return False
-    has_digit = any(char.isdigit() for char in value)
-    return (has_digit or classes(value) >= 3) and not value.isdigit() and not is_wordlike(value)
+    is_mixed = any(char.isdigit() for char in value) or classes(value) >= 3 or case_changes(value) >= len(value) // 4
+    return is_mixed and not value.isdigit() and not is_wordlike(value)
 
 
 def password(value: str) -> bool:

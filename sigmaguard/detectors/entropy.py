@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from math import log2
 
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -44,3 +45,8 @@ def classes(text: str) -> int:
             any(not char.isalnum() for char in text),
         )
     )
+
+
+def case_changes(text: str) -> int:
+    """How often a letter is followed by one of the other case."""
+    return sum(one.islower() != other.islower() for one, other in pairwise(text) if one.isalpha() and other.isalpha())
