@@ -10,13 +10,13 @@ What it cannot do: ciphers with a key, other rotations, anything nested deeper t
 """
 
 import re
-from collections.abc import Sequence
 
 import re2
 
-from sigmaguard.decoding import Run, letters, runs
+from sigmaguard.decoding import letters, runs
 from sigmaguard.injection.fold import fold
 from sigmaguard.reading import Reading
+from sigmaguard.splice import CONTEXT, composed, kind_of, spliced
 
 LAYERS = 4
 _GATE_OPTIONS = re2.Options()
@@ -24,8 +24,6 @@ _GATE_OPTIONS.case_sensitive = False
 _GATE_OPTIONS.never_capture = True
 _GATE_OPTIONS.encoding = re2.Options.Encoding.LATIN1
 _GATE_OPTIONS.max_mem = 1 << 26
-CONTEXT = 256  # code points kept around a decoded run: a phrase that begins in plain text ends in it
-_APART = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grows over the gap
 
 # Stems that give away leetspeak, and the fewer looked for in rot13 and backwards: English and German
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
@@ -61,7 +59,7 @@ _GATE = re2.compile(
             rb"[0-9a-z+/_-]{6}==?(?:[^0-9a-z_=]|$)",
             rb"[0-9a-z+/_-]{16}",
             rb"(?:[0-9a-fx][ :,;\t\n]*){12}",
-            rb"(?:(?:^|[ ._*|/,~\t\n-])[0-9a-z?@$!]){4}",
+            rb"(?:(?:^|[ ._*|/,~\t\n-]{1,3})[0-9a-z?@$!]){4}(?:[^0-9a-z]|$)",
             rb"[a-z][0134578@$!|][a-z]",
             *_ROT13_STEMS,
             *_REVERSED_STEMS,
@@ -95,7 +93,7 @@ def _every(layer: Reading) -> list[Reading]:
         encoded = runs(layer.text, ascii_bytes)
         if not encoded:
             break
-        layer = _spliced(layer, encoded)
+        layer = spliced(layer, encoded)
         found.append(layer)
     return found
 
@@ -109,9 +107,9 @@ def _folded(layer: Reading) -> Reading | None:
     if folded.text == text:
         return None
     if folded.origins is None:
-        return Reading(folded.text, _kind(layer, "folded"), layer.starts, layer.ends)
+        return Reading(folded.text, kind_of(layer, "folded"), layer.starts, layer.ends)
     starts = folded.origins
-    return _composed(layer, folded.text, "folded", starts, [at + 1 for at in starts])
+    return composed(layer, folded.text, "folded", lambda: (starts, [at + 1 for at in starts]))
 
 
 def _guesses(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
@@ -120,74 +118,28 @@ def _guesses(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
     found: list[Reading] = []
     for stem in _ROT13_STEMS:
         if stem in lowered:
-            found.append(Reading(layer.text.translate(_ROT13), _kind(layer, "rot13"), layer.starts, layer.ends))
+            found.append(Reading(layer.text.translate(_ROT13), kind_of(layer, "rot13"), layer.starts, layer.ends))
             break
     if _INSIDE in lowered.translate(_WORDS) and _spells_trigger(lowered):
-        found.append(Reading(layer.text.translate(_LEET), _kind(layer, "leet"), layer.starts, layer.ends))
+        found.append(Reading(layer.text.translate(_LEET), kind_of(layer, "leet"), layer.starts, layer.ends))
     for stem in _REVERSED_STEMS:
         if stem in lowered:
-            count = len(layer.text)
-            backwards = range(count - 1, -1, -1), range(count, 0, -1)
-            found.append(_composed(layer, layer.text[::-1], "reversed", *backwards))
+            found.append(_backwards(layer))
             break
     apart = letters(layer.text, ascii_bytes)
     if apart:
-        found.append(_spliced(layer, apart))
+        found.append(spliced(layer, apart))
     return found
+
+
+def _backwards(layer: Reading) -> Reading:
+    count = len(layer.text)
+    return composed(layer, layer.text[::-1], "reversed", lambda: (range(count - 1, -1, -1), range(count, 0, -1)))
 
 
 def _spells_trigger(lowered: bytes) -> bool:
     leet = lowered.translate(_LEET_BYTES)
     return any(stem in leet and leet.count(stem) > lowered.count(stem) for stem in _STEMS)
-
-
-def _spliced(layer: Reading, encoded: Sequence[Run]) -> Reading:
-    """The layer with each run replaced by what it says, and only so much of the text around as a phrase spans."""
-    text = layer.text
-    pieces: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-
-    def copy(begin: int, end: int) -> None:
-        pieces.append(text[begin:end])
-        starts.extend(range(begin, end))
-        ends.extend(range(begin + 1, end + 1))
-
-    at = max(0, encoded[0].start - CONTEXT)
-    for run in encoded:
-        if run.start - at > 2 * CONTEXT:
-            copy(at, at + CONTEXT)
-            pieces.append(_APART)
-            starts.extend([at + CONTEXT] * len(_APART))
-            ends.extend([run.start - CONTEXT] * len(_APART))
-            at = run.start - CONTEXT
-        copy(at, run.start)
-        pieces.append(run.text)
-        count = len(run.text)
-        starts.extend(run.lows if run.lows is not None else [run.start] * count)
-        ends.extend(run.highs if run.highs is not None else [run.end] * count)
-        at = run.end
-    copy(at, min(len(text), at + CONTEXT))
-    kinds = "+".join(dict.fromkeys(run.kind for run in encoded))
-    return _composed(layer, "".join(pieces), kinds, starts, ends)
-
-
-def _composed(layer: Reading, text: str, kind: str, starts: Sequence[int], ends: Sequence[int]) -> Reading:
-    """A reading made from a layer, its spans led back through the layer's own."""
-    below_starts, below_ends = layer.starts, layer.ends
-    if below_starts is not None and below_ends is not None:
-        # a reversed or decoded code point never comes from an empty span, so `end - 1` is its last source
-        return Reading(
-            text,
-            _kind(layer, kind),
-            [below_starts[at] for at in starts],
-            [below_ends[at - 1] for at in ends],
-        )
-    return Reading(text, _kind(layer, kind), starts, ends)
-
-
-def _kind(layer: Reading, kind: str) -> str:
-    return kind if layer.kind == "plain" else f"{layer.kind}+{kind}"
 
 
 def is_guess(reading: Reading) -> bool:

@@ -24,7 +24,7 @@ class Place(StrEnum):
 class Url:
     """A URL as written at [start, end) of a text and as a browser understands it."""
 
-    __slots__ = ("end", "host", "href", "parsed", "place", "raw", "scheme", "start")
+    __slots__ = ("end", "fragment", "host", "href", "parsed", "path", "place", "raw", "scheme", "search", "start")
 
     def __init__(self, raw: str, start: int, parsed: ada_url.URL, place: Place) -> None:
         self.raw = raw
@@ -32,9 +32,19 @@ class Url:
         self.end = start + len(raw)
         self.parsed = parsed
         self.place = place
+        # asking the parser for one part costs as much as parsing: the rest is cut from the normalised form
         self.href = parsed.href
         self.host = parsed.hostname.rstrip(".")
-        self.scheme = parsed.protocol.rstrip(":")
+        self.scheme, _, rest = self.href.partition(":")
+        rest, _, self.fragment = rest.partition("#")
+        rest, _, self.search = rest.partition("?")
+        self.path = rest[rest.find("/", 2) :] if rest.startswith("//") else rest
+
+    def userinfo(self) -> tuple[str, str]:
+        """User and password; both empty where there are none, as nearly always."""
+        if "@" not in self.href:
+            return "", ""
+        return self.parsed.username, self.parsed.password
 
     def written_host(self) -> str:
         """The host as the text spells it, without user, password and port."""

@@ -2,7 +2,8 @@
 
 import ipaddress
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import ada_url
 import tldextract
@@ -42,6 +43,7 @@ PRIVATE_NAMES = (".localhost", ".local", ".internal", ".intranet", ".corp", ".la
 # Public names that resolve to whatever private address they carry in them
 POINTING = (".nip.io", ".sslip.io", ".xip.io", ".localtest.me", ".lvh.me", ".vcap.me")
 
+CACHED = 8_192  # hosts whose look is remembered
 _DIGITS = str.maketrans("0135", "oles")
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -49,6 +51,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def address(host: str) -> Address | None:
     """The IP address a host is, IPv4 inside IPv6 taken out; None for a name."""
+    if not (host[-1:].isdigit() or host.endswith("]")):
+        return None
     try:
         found = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -72,9 +76,12 @@ def is_private(host: str, found: Address | None) -> bool:
 
 def is_obfuscated(host: str, written: str) -> bool:
     """Whether an IPv4 address was written so that people do not see it: decimal, octal, hex, short, percent-encoded."""
-    if host.startswith("[") or not host.replace(".", "").isdigit():
-        return False
-    return written.strip().rstrip(".") != host
+    return is_ipv4(host) and written.strip().rstrip(".") != host
+
+
+def is_ipv4(host: str) -> bool:
+    """Whether a host, as browsers normalise it, is an IPv4 address."""
+    return host.replace(".", "").isdigit()
 
 
 def skeleton(label: str) -> str:
@@ -106,6 +113,8 @@ class Names:
         self._extract = tldextract.TLDExtract(
             suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
         ).extract_str
+        # How surely (0..1) a host pretends to be a known name that it is not; the same few hosts come again and again
+        self.lookalike: Callable[[str], float] = lru_cache(CACHED)(self._lookalike)
         known: dict[str, set[str]] = {}
         for domain in domains:
             core = self._extract(domain).domain
@@ -122,8 +131,7 @@ class Names:
             return f"{parts.domain}.{parts.suffix}"
         return host if address(host) else ".".join(host.split(".")[-2:])
 
-    def lookalike(self, host: str) -> float:
-        """How surely (0..1) a host pretends to be a known name that it is not."""
+    def _lookalike(self, host: str) -> float:
         shown = to_unicode(host)
         parts = self._extract(host)
         core = to_unicode(parts.domain)

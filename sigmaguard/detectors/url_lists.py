@@ -20,16 +20,18 @@ from sigmaguard.errors import ConfigError
 _NOT_LISTED = frozenset(
     {"localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback"}
 )
-_BATCH = 1 << 16
+_FEW = 1_000
 
 
 class Hashes:
     """A set of strings in eight bytes each; may err on the side of membership (see above)."""
 
-    __slots__ = ("_sorted",)
+    __slots__ = ("_few", "_sorted")
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._sorted: NDArray[np.int64] = np.unique(np.fromiter(map(hash, entries), np.int64))
+        # a call into numpy costs more than all the rest where the list is short
+        self._few = frozenset(self._sorted.tolist()) if len(self._sorted) <= _FEW else None
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -41,8 +43,8 @@ class Hashes:
 
     def any_of(self, candidates: Sequence[str]) -> bool:
         """Whether any of a few strings is a member."""
-        if not len(self._sorted):
-            return False
+        if self._few is not None:
+            return not self._few.isdisjoint(map(hash, candidates))
         wanted = np.fromiter(map(hash, candidates), np.int64, len(candidates))
         at = np.searchsorted(self._sorted, wanted)
         return bool((self._sorted[np.minimum(at, len(self._sorted) - 1)] == wanted).any())

@@ -3,9 +3,8 @@
 import re
 from urllib.parse import unquote_plus
 
-import ada_url
-
 from sigmaguard.decoding import runs
+from sigmaguard.detectors.url_finding import Url
 
 _REDIRECTS = frozenset(
     {
@@ -30,21 +29,21 @@ LEAST_WORDS = 5  # words in one value: captions and searches have fewer, stolen 
 LEAST_LETTERS = 12  # letters of a value that was encoded and turns out to be legible
 
 
-def carries_data(url: ada_url.URL) -> bool:
+def carries_data(url: Url) -> bool:
     """Whether a URL waits to be filled with the conversation, or holds a sentence or an encoded text.
 
     What it cannot see: data that was encrypted, or cut into single words.
     """
-    tail = url.pathname + url.search + url.hash
+    tail = f"{url.path}?{url.search}#{url.fragment}"
     if _TEMPLATE.search(tail):
         return True
     values = [value for name, value in _parameters(url) if not _OWN.match(name)]
-    values += [part for part in url.pathname.split("/") if len(part) > 24]
+    values += [part for part in url.path.split("/") if len(part) > 24]
     return any(_tells(value) for value in values)
 
 
-def _parameters(url: ada_url.URL) -> list[tuple[str, str]]:
-    pairs = (url.search.removeprefix("?") + "&" + url.hash.removeprefix("#")).split("&")
+def _parameters(url: Url) -> list[tuple[str, str]]:
+    pairs = f"{url.search}&{url.fragment}".split("&")
     split = [pair.partition("=") for pair in pairs if pair]
     return [(name.lower(), value) if equals else ("", name) for name, equals, value in split]
 
@@ -68,9 +67,11 @@ def _is_prose(text: str) -> bool:
     return count >= LEAST_LETTERS and count * 4 >= len(text) * 3 and not re.match(r"(?:https?:)?//\S+\Z", text)
 
 
-def leads_to(url: ada_url.URL) -> list[str]:
+def leads_to(url: Url) -> list[str]:
     """The absolute URLs that a redirect parameter of this URL names."""
     found: list[str] = []
+    if not url.search and not url.fragment:
+        return found
     for name, value in _parameters(url):
         target = unquote_plus(value)
         if name in _REDIRECTS and re.match(r"(?:https?:)?[/\\]{2}[^/]", target, re.IGNORECASE):

@@ -73,7 +73,7 @@ class UrlsDetector:
             yield "denied", 1.0
         if url.place is Place.BARE:  # `file.name` and `1.2.3.4` are written like hosts
             return
-        if url.host and self.allow.has_host(url.host) and not url.parsed.username:
+        if url.host and self.allow.has_host(url.host) and not url.userinfo()[0]:
             return
         for name, check in CHECKS.items():
             score = check(self, url)
@@ -83,19 +83,18 @@ class UrlsDetector:
             yield from self._redirects(url)
 
     def _redirects(self, url: Url) -> Iterator[tuple[str, float]]:
-        here = self.names.registrable(url.host)
-        for target in url_payload.leads_to(url.parsed):
+        for target in url_payload.leads_to(url):
             try:
                 led = Url(target, 0, ada_url.URL(target), Place.PLAIN)
             except ValueError:
                 continue
-            if self.names.registrable(led.host) != here:
+            if self.names.registrable(led.host) != self.names.registrable(url.host):
                 yield "redirect", 1.0
                 yield from self.judge(led, followed=True)
 
 
 def _userinfo(_: UrlsDetector, url: Url) -> float:
-    user, password = url.parsed.username, url.parsed.password
+    user, password = url.userinfo()
     if not user or url.scheme not in _WEB:
         return 0.0
     # `https://bank.example@evil.example` shows one host and goes to another; `anna.b:secret@` are credentials
@@ -110,7 +109,9 @@ def _lookalike(detector: UrlsDetector, url: Url) -> float:
 
 
 def _obfuscated(_: UrlsDetector, url: Url) -> float:
-    return float(url.scheme in _WEB and url_hosts.is_obfuscated(url.host, url.written_host()))
+    if url.scheme not in _WEB or not url_hosts.is_ipv4(url.host):
+        return 0.0
+    return float(url_hosts.is_obfuscated(url.host, url.written_host()))
 
 
 def _raw_address(_: UrlsDetector, url: Url) -> float:
@@ -134,13 +135,13 @@ def _file(_: UrlsDetector, url: Url) -> float:
 
 
 def _script(_: UrlsDetector, url: Url) -> float:
-    if url.scheme not in {"javascript", "vbscript"} or not url.parsed.pathname.strip():
+    if url.scheme not in {"javascript", "vbscript"} or not url.path.strip():
         return 0.0
     return 0.4 if url.place is Place.PLAIN else 1.0
 
 
 def _data(_: UrlsDetector, url: Url) -> float:
-    if url.scheme != "data" or not url.parsed.pathname.lower().lstrip().startswith(_ACTIVE_DATA):
+    if url.scheme != "data" or not url.path.lower().lstrip().startswith(_ACTIVE_DATA):
         return 0.0
     return 0.5 if url.place is Place.PLAIN else 1.0
 
@@ -150,11 +151,11 @@ def _shortener(detector: UrlsDetector, url: Url) -> float:
 
 
 def _image_exfiltration(_: UrlsDetector, url: Url) -> float:
-    return float(url.place is Place.IMAGE and url.scheme in _WEB and url_payload.carries_data(url.parsed))
+    return float(url.place is Place.IMAGE and url.scheme in _WEB and url_payload.carries_data(url))
 
 
 def _link_exfiltration(_: UrlsDetector, url: Url) -> float:
-    return float(url.place is Place.LINK and url.scheme in _WEB and url_payload.carries_data(url.parsed))
+    return float(url.place is Place.LINK and url.scheme in _WEB and url_payload.carries_data(url))
 
 
 CHECKS: Mapping[str, Check] = {

@@ -165,6 +165,14 @@ def test_a_text_reads_the_same_each_time(text: str) -> None:
     assert sum(len(said) for _, said in seen) <= 30 * len(text) + 1000
 
 
+@given(st.lists(PIECES | st.sampled_from(["b  c  d  e  f ", "g-h-i-j", "== "]), max_size=6).map("".join))
+def test_no_disguise_hides_from_the_gate(text: str) -> None:
+    """A text is read in the same ways when something that is surely encoded stands far behind it."""
+    alone = {part for one in readings(text) for part in one.kind.split("+")}
+    opened = {part for one in readings(text + "\n. \n" * 300 + "%41") for part in one.kind.split("+")}
+    assert opened - {"percent"} <= alone | {"folded"}
+
+
 HOSTILE = {
     "backslashes": "\\",
     "one letter": "a",
