@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from detection.corpus import benign_business, benign_chat, benign_roles, benign_tool, benign_trigger
+from detection.corpus import benign_business, benign_chat, benign_news, benign_roles, benign_tool, benign_trigger
 from detection.corpus.benign_bank import SENTENCES, read_banks
 from detection.corpus.benign_facts import FACTS
 from detection.corpus.benign_words import words
@@ -88,3 +88,12 @@ def test_a_broken_bank_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ValueError, match=r"benign_x\.en\.txt:1"):
         read_banks("benign_x", "chat", "user")
+
+
+def test_news_is_dealt_to_every_origin_and_fills_its_holes() -> None:
+    found = list(benign_news.generate(random.Random(2), 800))
+
+    assert {example.origin for example in found} == {"user", "document", "tool"}
+    assert {example.lang for example in found} == {"en", "de"}
+    assert not any("{" in example.text for example in found)
+    assert len({example.text for example in found}) > 790
