@@ -112,7 +112,9 @@ class Node:
         endpoints = all_endpoints(services, sorted(self.settings.upstreams))
         app = admin_app(services, door, endpoints, self._observing.metrics.expose)
         # an event stream ends when its listener goes; without cancellation it would outlive the connection
-        self._admin = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+        self._admin = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0, max_line_size=65_536
+        )
         await self._admin.setup()
         host, port = self.settings.address("admin")
         await web.TCPSite(self._admin, host, port).start()

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from hashlib import sha256
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -140,14 +140,15 @@ class OidcClient:
             "code_verifier": verifier,
         }
         client, secret = self.settings.client_id, self.settings.client_secret
-        auth: aiohttp.BasicAuth | None = None
+        headers: dict[str, str] = {}
         if "client_secret_basic" in discovered.token_endpoint_auth_methods_supported:
-            auth = aiohttp.BasicAuth(client, secret)
+            # form-encoded before they are joined (RFC 6749, 2.3.1)
+            headers["Authorization"] = aiohttp.encode_basic_auth(quote(client, safe=""), quote(secret, safe=""))
         else:
             form |= {"client_id": client, "client_secret": secret}
         try:
             async with self._session.post(
-                discovered.token_endpoint, data=form, auth=auth, timeout=aiohttp.ClientTimeout(TIMEOUT_S)
+                discovered.token_endpoint, data=form, headers=headers, timeout=aiohttp.ClientTimeout(TIMEOUT_S)
             ) as answer:
                 raw = await answer.read()
                 if answer.status != 200:

@@ -59,6 +59,7 @@ def _operation(endpoint: Endpoint, by_type: dict[int, Json], components: Json) -
     if endpoint.permission is not None:
         operation["description"] = f"Needs the permission `{endpoint.permission}`."
         operation["x-permission"] = endpoint.permission.value
+    operation["x-scope"] = endpoint.where
     if endpoint.where == "public":
         operation["security"] = []
     if endpoint.body is not None:
