@@ -10,6 +10,7 @@ What it cannot do: understand. An order in words that no rule has is the classif
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from sigmaguard.detector import Cost, Passage
@@ -75,8 +76,14 @@ class Phrase:
         self.tags = rule.tags or TAGS
         self.limit = min(rule.max_chars, LONGEST)
         self.pattern = _compiled(rule, _GAP, _ANY, _EDGE)
-        # letters put together again and texts laid side by side may have lost the gaps between words
+        # texts that may have lost the gaps between words: letters put together, texts laid side by side
         self.squeezed = _compiled(rule, r"[\W_]{0,6}", "", "")
+
+
+@lru_cache(2_048)
+def _phrase(rule: Rule) -> Phrase:
+    """A rule made ready; compiling a hundred patterns takes a second, and every policy has the same ones."""
+    return Phrase(rule)
 
 
 def _compiled(rule: Rule, gap: str, any_words: str, edge: str) -> re.Pattern[str]:
@@ -116,7 +123,7 @@ class Phrases:
         for rule in rules:
             if not rule.keywords:
                 raise ConfigError(f"rule `{rule.id}`: give the `keywords` that a match begins with")
-            phrase = Phrase(rule)
+            phrase = _phrase(rule)
             for keyword in rule.keywords:
                 for word in _spellings(keyword.lower()):
                     starts.setdefault(word, []).append(phrase)
