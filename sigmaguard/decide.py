@@ -26,6 +26,8 @@ def decide(
     intended, rule, best = Action.ALLOW, "", 0.0
     for finding in findings:
         action = policy.action(finding.rule, finding.detector, direction)
+        if action is Action.ALLOW:
+            continue
         stronger = STRENGTH[action] - STRENGTH[intended]
         if stronger > 0 or (stronger == 0 and finding.score > best):
             intended, rule, best = action, finding.rule, finding.score

@@ -31,7 +31,9 @@ def test_the_strongest_action_wins_and_only_enforce_acts(found: list[Finding], m
     assert verdict.intended is (Action.ALLOW if strongest is Action.FLAG else strongest)
     assert verdict.action is (verdict.intended if mode is Mode.ENFORCE else Action.ALLOW)
     assert verdict.findings == tuple(found)
-    if strongest is not Action.ALLOW:
+    if strongest is Action.ALLOW:
+        assert verdict.rule == ""  # what is allowed decides nothing
+    else:
         decisive = [one for one, action in zip(found, actions, strict=True) if action is strongest]
         assert verdict.rule in {one.rule for one in decisive if one.score == max(two.score for two in decisive)}
 
