@@ -18,7 +18,9 @@ def openapi(endpoints: Sequence[Endpoint], version: str) -> Json:
     """The document."""
     types = [one for endpoint in endpoints for one in (endpoint.body, endpoint.answer) if one is not None]
     types += [endpoint.query for endpoint in endpoints]
-    schemas, components = msgspec.json.schema_components([Problem, *types], ref_template=REFERENCE)
+    schemas, components = msgspec.json.schema_components(
+        [Problem, *types], ref_template=REFERENCE, schema_hook=_anything
+    )
     by_type = dict(zip(map(id, [Problem, *types]), schemas, strict=True))
     paths: Json = {}
     for endpoint in endpoints:
@@ -46,6 +48,12 @@ def openapi(endpoints: Sequence[Endpoint], version: str) -> Json:
             "schemas": {name: schema for name, schema in components.items() if name not in queries},
         },
     }
+
+
+def _anything(kind: type) -> Json:
+    if kind is object:
+        return {"description": "Any JSON value"}
+    raise NotImplementedError
 
 
 def _operation(endpoint: Endpoint, by_type: dict[int, Json], components: Json) -> Json:

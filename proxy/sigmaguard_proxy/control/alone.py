@@ -20,14 +20,15 @@ LOCK = 0x5167_6D62  # a number of our own for PostgreSQL's advisory locks
 class Alone:
     """Holds the locks while it lives; a process that dies lets go of them by dying."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._fd = -1
         self._connection: AsyncConnection | None = None
 
     async def take_folder(self, data: Path) -> None:
         """Locks the data folder. Raises ConfigError where another node has it."""
         self._fd = os.open(data / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +46,7 @@ class Alone:
             return
         connection = await database.engine.connect()
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             taken = await connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK})
             if taken.scalar_one():
