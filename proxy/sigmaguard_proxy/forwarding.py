@@ -89,7 +89,7 @@ def _key_headers(headers: Mapping[str, str], key: Secret, upstream: str) -> dict
     name = next((one for one in ("x-api-key", "api-key") if one in headers), "")
     if not name and upstream == "anthropic":
         name = "x-api-key"
-    result = dict.fromkeys((b"authorization", b"x-api-key", b"api-key"), b"")
+    result: dict[bytes, bytes] = dict.fromkeys((b"authorization", b"x-api-key", b"api-key"), b"")
     value = key.reveal().strip().encode("latin-1")
     if not value or b"\r" in value or b"\n" in value:
         return result  # a provider that has no key here gets none, and never the virtual one

@@ -7,8 +7,11 @@ import aiohttp
 import orjson
 import pytest
 
-from sigmaguard.model import Mode, OnFault, Timing
+from sigmaguard.model import Mode, OnFault, Subject, Timing
+from sigmaguard.policy.compiled import Policy
 from sigmaguard.policy.pack import Limits
+from sigmaguard_proxy.embedded import FixedDirectory
+from sigmaguard_proxy.ports import Caller, Identity, Secret
 from tests.engine.fakes import Raises, Waits, Words, active, blocks, masks, policy_of
 from tests.proxy.scripted import (
     DEADLINE_S,
@@ -18,6 +21,7 @@ from tests.proxy.scripted import (
     chat_stream,
     completion,
     gateway,
+    streamed,
     streamed_text,
     whole,
 )
@@ -466,3 +470,71 @@ async def test_compressed_requests_are_inspected_and_forwarded_as_they_came() ->
     assert (plain.body, plain.header("Content-Encoding")) == (good, "gzip")
     assert edited.header("Content-Encoding") is None
     assert edited.json["messages"][0]["content"] == "the <SECRET_1>"
+
+
+class KeyDirectory(FixedDirectory):
+    """Everyone's credential stands for the provider's own key."""
+
+    def __init__(self, policy: Policy, key: str, **more: object) -> None:
+        super().__init__(policy, Mode.ENFORCE)
+        self._key = key
+        self._more = more
+        self.callers: list[Caller] = []
+
+    def identify(self, caller: Caller, exchange: str) -> Identity:
+        """The one identity, with the provider's key."""
+        self.callers.append(caller)
+        return Identity(Subject(), self.policy, Mode.ENFORCE, Secret(self._key), **self._more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "expected"),
+    [
+        (CHAT, {"Authorization": "Bearer sg-virtual"}, ("Authorization", "Bearer real-key")),
+        (CHAT, {"Authorization": "bearer sg-virtual"}, ("Authorization", "Bearer real-key")),
+        (CHAT, {"api-key": "sg-virtual", "Authorization": ""}, ("api-key", "real-key")),
+        ("/v1/messages", {"x-api-key": "sg-virtual", "Authorization": ""}, ("x-api-key", "real-key")),
+        ("/v1/messages", {"Authorization": "Bearer sg-virtual"}, ("x-api-key", "real-key")),
+    ],
+)
+async def test_a_virtual_key_is_replaced_where_the_provider_reads_it(
+    path: str, given: dict[str, str], expected: tuple[str, str]
+) -> None:
+    for key in ("real-key", ""):
+        directory = KeyDirectory(POLICY, key)
+        async with gateway(POLICY, script=whole(completion("ok")), directory=directory) as gate:
+            assert (await gate.answer(path, chat("hi"), headers=given))[0] == 200
+            sent = gate.provider.received[0]
+        assert directory.callers[0].credential == "sg-virtual"
+        assert b"sg-virtual" not in repr(sent.headers).encode()
+        assert sent.header(expected[0]) == (expected[1] if key else None)
+        assert "real-key" not in repr(directory.identify(directory.callers[0], "x"))
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "code"),
+    [
+        ({"models": frozenset({"other"})}, CHAT, "model_not_allowed"),
+        ({"endpoints": frozenset({"/v1/embeddings"})}, CHAT, "endpoint_not_allowed"),
+        ({"endpoints": frozenset({"/v1/embeddings"})}, "/v1//chat/completions", "endpoint_not_allowed"),
+    ],
+)
+async def test_a_key_may_be_restricted(more: dict[str, object], path: str, code: str) -> None:
+    async with gateway(POLICY, directory=KeyDirectory(POLICY, "k", **more)) as gate:
+        status, raw = await gate.answer(path, chat("hi"))
+        assert (status, orjson.loads(raw)["error"]["code"]) == (403, code)
+        assert gate.provider.received == []
+
+
+async def test_kept_content_is_what_came_and_what_was_answered() -> None:
+    directory = KeyDirectory(POLICY, "k", keep_content=True)
+    pieces = chat_stream("a swordfish ", "b")
+    async with gateway(POLICY, script=whole(completion("a swordfish")), directory=directory) as gate:
+        await gate.answer(CHAT, chat("the swordfish"))
+        gate.provider.script = streamed(pieces)
+        await gate.answer(CHAT, chat("hi", stream=True))
+        first, second = await gate.recorder.after(2)
+    assert first.content == (orjson.dumps(chat("the swordfish")), orjson.dumps(completion("a swordfish")))
+    assert second.content is not None
+    assert b"".join(pieces).startswith(second.content[1])
+    assert b"swordfish" in second.content[1]
