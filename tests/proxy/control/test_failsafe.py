@@ -1,0 +1,138 @@
+"""The data plane serves by its last good state while PostgreSQL or Redis are gone, and says so."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.control_servers import Postgres, Valkey
+from tests.control_site import ATTACK, Site, site
+
+
+@pytest.fixture(scope="module")
+def mortal_postgres() -> Iterator[Postgres]:
+    """A server that only these tests kill."""
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def mortal_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path)
+    yield server
+    server.kill()
+
+
+async def until_degraded(place: Site, wanted: set[str], timeout_s: float = 15.0) -> None:
+    """Waits until readiness names exactly these parts, on both ports."""
+    since = time.monotonic()
+    while True:
+        seen = []
+        for url in (f"http://127.0.0.1:{place.node.port}/readyz", f"{place.admin}/readyz"):
+            async with place.client.get(url) as answer:
+                assert answer.status == 200  # degraded, not out of service
+                seen.append(set((await answer.json())["degraded"]) - {"audit"})
+        if seen == [wanted, wanted]:
+            return
+        assert time.monotonic() - since < timeout_s, seen
+
+
+async def test_redis_goes_and_comes_back(tmp_path: Path, mortal_valkey: Valkey) -> None:
+    async with site(tmp_path / "data", redis_url=mortal_valkey.url) as place:
+        await place.claim_owner()
+        order = {"name": "k", "limits": {"requests_per_minute": 5}}
+        key = (await place.owner.do("POST", "/tenants/default/keys", order))["secret"]
+        await place.in_force()
+        assert (await place.chat(key=key))[0] == 200
+        mortal_valkey.kill()
+        answers = [(await place.chat(key=key))[0] for _ in range(12)]
+        assert answers == [200] * 5 + [429] * 7  # this node counts by itself meanwhile, and exactly
+        await until_degraded(place, {"redis"})
+        await place.owner.do("PUT", "/toggle", {"mode": "shadow", "reason": "without Redis"})
+        await place.in_force()
+        assert (await place.chat(ATTACK))[2]["x-sigmaguard-mode"] == "shadow"
+        mortal_valkey.start()
+        await until_degraded(place, set())
+        assert (await place.chat(key=key))[0] == 200
+        async with place.client.get(f"{place.admin}/metrics") as answer:
+            assert 'sigmaguard_degraded{part="redis"}' in await answer.text()
+
+
+async def test_postgresql_goes_and_comes_back(tmp_path: Path, mortal_postgres: Postgres) -> None:
+    async with site(tmp_path / "data", database_url=mortal_postgres.database()) as place:
+        await place.claim_owner()
+        order = {"name": "k", "limits": {"requests_per_minute": 1000}}
+        key = (await place.owner.do("POST", "/tenants/default/keys", order))["secret"]
+        await place.owner.do("PUT", "/toggle", {"mode": "shadow", "reason": "before"})
+        await place.in_force()
+        mortal_postgres.kill()
+        try:
+            for _ in range(5):
+                status, _, headers = await place.chat(ATTACK, key=key)
+                assert (status, headers["x-sigmaguard-mode"]) == (200, "shadow")
+            await until_degraded(place, {"database"})
+            refused = await place.owner.ask("PUT", "/toggle", {"mode": "off", "reason": "cannot be kept"})
+            assert (refused.status, refused.body["code"]) == (503, "database_unavailable")
+            assert (await place.chat(ATTACK, key=key))[2]["x-sigmaguard-mode"] == "shadow"
+        finally:
+            mortal_postgres.start()
+        await until_degraded(place, set())
+        await place.owner.do("PUT", "/toggle", {"mode": "enforce", "reason": "after"})
+        await place.in_force()
+        assert (await place.chat(ATTACK, key=key))[0] == 403
+
+
+async def test_a_start_without_database_serves_by_what_was_last_good(tmp_path: Path, mortal_postgres: Postgres) -> None:
+    url = mortal_postgres.database()
+    async with site(tmp_path / "data", database_url=url, require_keys=True) as place:
+        await place.claim_owner()
+        key = (await place.owner.do("POST", "/tenants/default/keys", {"name": "k"}))["secret"]
+        await place.owner.do("PUT", "/toggle", {"mode": "shadow", "reason": "before"})
+        await place.in_force()
+    mortal_postgres.kill()
+    try:
+        async with site(tmp_path / "data", database_url=url, require_keys=True) as place:
+            status, _, headers = await place.chat(ATTACK, key=key)
+            assert (status, headers["x-sigmaguard-mode"]) == (200, "shadow")
+            assert (await place.chat(key="sg-wrong"))[0] == 401
+            await until_degraded(place, {"database"})
+            mortal_postgres.start()
+            await until_degraded(place, set())
+    finally:
+        mortal_postgres.start()
+
+
+async def test_limits_and_budgets_survive_a_restart(tmp_path: Path) -> None:
+    limits = {"requests_per_minute": 10, "budgets": [{"period": "day", "tokens": 400}]}
+    async with site(tmp_path / "data") as place:
+        await place.claim_owner()
+        key = (await place.owner.do("POST", "/tenants/default/keys", {"name": "k", "limits": limits}))["secret"]
+        await place.in_force()
+        assert [(await place.chat(key=key))[0] for _ in range(4)] == [200] * 4
+        control = place.node.control
+        control._ledger = None  # the process is killed before spending reaches the database: only the journal is left
+    async with site(tmp_path / "data") as place:
+        statuses = [(await place.chat(key=key))[0] for _ in range(10)]
+        assert statuses == [200] * 6 + [429] * 4
+
+
+async def test_a_second_node_without_redis_refuses_to_start(tmp_path: Path, mortal_postgres: Postgres) -> None:
+    from sigmaguard.errors import ConfigError
+    from sigmaguard_proxy.control.alone import Alone
+    from sigmaguard_proxy.store.database import open_database
+
+    url = mortal_postgres.database()
+    async with site(tmp_path / "one", database_url=url):
+        second = open_database(url)
+        with pytest.raises(ConfigError, match="redis-url"):
+            await Alone(patience_s=0.2).take_database(second)
+        with pytest.raises(ConfigError, match="--data"):
+            await Alone(patience_s=0.2).take_folder(tmp_path / "one")
+        await second.close()
+    again = open_database(url)
+    alone = Alone(patience_s=5.0)
+    await alone.take_database(again)
+    await alone.release()
+    await again.close()
