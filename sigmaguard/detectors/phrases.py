@@ -61,6 +61,14 @@ _DESCRIBING = re.compile(
     r"|schreib\w+|enth\w+|consist\w*|instruct\w*|try|tries|versuch\w+)\b[^.!?\n]{0,60}\Z"
 )
 
+# Somebody tells what they or a machine do, which is no order: "I can ...", "make the system ...", "il m'a dit d'..."
+_REPORTING = re.compile(
+    r"(?:\b(?:i|we|he|she|they|it)"
+    r"(?: (?:can|could|may|might|should|must|would|did|have to|had to|just|simply|also)){0,2} "
+    r"|\b(?:make|makes|making|let|lets|have|has)(?: (?:the|a|my|our|git|it))? \w{2,12} "
+    r"|\b(?:dit|detto|dicho|peux|posso|puedo) (?:de |d['’]|di |que )?)\Z"
+)
+
 V = TypeVar("V")
 
 
@@ -204,7 +212,7 @@ class _Look:
         if self.is_trusted:
             if quoted and (_CUE.search(before) or _CUE.search(after)):
                 return MENTIONED
-            return DESCRIBED if described else 1.0
+            return DESCRIBED if described or _REPORTING.search(before) else 1.0
         return DESCRIBED if quoted and described else 1.0
 
 
