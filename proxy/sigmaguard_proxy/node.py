@@ -29,10 +29,13 @@ from sigmaguard_proxy.control.providers import ProviderKeys
 from sigmaguard_proxy.control.signin import SignIn
 from sigmaguard_proxy.control.toggles import Toggles
 from sigmaguard_proxy.logs import Log
+from sigmaguard_proxy.mcp.pins import PinBook
 from sigmaguard_proxy.observing import Observing
 from sigmaguard_proxy.ports import ExchangeRecord
 from sigmaguard_proxy.settings import Settings
 from sigmaguard_proxy.store.database import DatabaseDownError
+from sigmaguard_proxy.tooling.desk import ApprovalDesk, notice_of, obey
+from sigmaguard_proxy.tooling.plane import pins_path
 
 EVENTS_ON, EVENTS_OFF = b"events on", b"events off"
 
@@ -54,6 +57,7 @@ class Node:
         self._oidc: aiohttp.ClientSession | None = None
         self._audit: AuditLog | None = None
         self._data: DataPlane | None = None
+        self._desk = ApprovalDesk(None)
         self._admin: web.AppRunner | None = None
         self._started = False
         self.control: ControlPlane
@@ -95,6 +99,11 @@ class Node:
         )
         await self._data.start()
         control.trials.attach(self._data.services.inspecting)
+        approvals = self._data.tools.tooling.approvals
+        if control.link is not None:
+            approvals.on_change = lambda call: control.link.publish(notice_of(call)) if control.link else None
+        else:
+            self._desk = ApprovalDesk(approvals)
         observing.watch(self._data, audit.backlog)
         self.port = self._data.port
 
@@ -125,7 +134,8 @@ class Node:
             self._mode = (await services.toggles.get(EVERYWHERE)).mode
         if control.link_server is not None:
             server = control.link_server
-            server.on_event = self._hub.receive
+            self._desk.send = server.command
+            server.on_event = lambda data: None if self._desk.receive(data) else self._hub.receive(data)
             self._hub.on_wanted(lambda wanted: server.command(EVENTS_ON if wanted else EVENTS_OFF, standing="events"))
 
     def _services(self, audit: AuditLog) -> AdminServices:
@@ -153,6 +163,8 @@ class Node:
             workers=lambda: len(control.link_server.lines) if control.link_server is not None else 1,
             oidc=self._open_oidc(),
             public_url=lambda: settings.admin_url.rstrip("/") or self.admin_url,
+            approvals=self._desk,
+            pins=PinBook(pins_path(settings)),
         )
 
     def _open_oidc(self) -> OidcClient | None:
@@ -187,6 +199,8 @@ class Node:
     def _obey(self, command: bytes) -> None:
         if command in (EVENTS_ON, EVENTS_OFF):
             self._events_wanted = command == EVENTS_ON
+        elif self._data is not None:
+            obey(self._data.tools.tooling.approvals, command)
 
     async def stop(self) -> None:
         """Closes the data port first, so that exchanges under way are still recorded."""

@@ -15,6 +15,7 @@ from sigmaguard_proxy.admin.endpoints.policies import PolicyEndpoints
 from sigmaguard_proxy.admin.endpoints.signing_in import SigningIn
 from sigmaguard_proxy.admin.endpoints.system import SystemEndpoints
 from sigmaguard_proxy.admin.endpoints.tenants import TenantEndpoints
+from sigmaguard_proxy.admin.endpoints.tools import ToolEndpoints
 from sigmaguard_proxy.admin.openapi import openapi
 from sigmaguard_proxy.admin.problems import problem
 from sigmaguard_proxy.admin.services import AdminServices
@@ -49,6 +50,7 @@ def all_endpoints(services: AdminServices, upstreams: Sequence[str]) -> list[End
         *KeyEndpoints(services).endpoints(),
         *PolicyEndpoints(services).endpoints(),
         *AuditEndpoints(services).endpoints(),
+        *ToolEndpoints(services).endpoints(),
         *SystemEndpoints(services, tuple(upstreams)).endpoints(),
     ]
 

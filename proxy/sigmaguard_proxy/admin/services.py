@@ -17,6 +17,8 @@ from sigmaguard_proxy.control.prices import PriceTable
 from sigmaguard_proxy.control.providers import ProviderKeys
 from sigmaguard_proxy.control.signin import SignIn
 from sigmaguard_proxy.control.toggles import Toggles
+from sigmaguard_proxy.mcp.pins import PinBook
+from sigmaguard_proxy.tooling.desk import ApprovalDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,5 @@ class AdminServices:
     workers: Callable[[], int]
     oidc: OidcClient | None
     public_url: Callable[[], str]
+    approvals: ApprovalDesk
+    pins: PinBook

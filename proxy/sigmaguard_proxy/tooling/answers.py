@@ -80,7 +80,7 @@ class AnswerTools:
         # a call is counted where it is made, not where it is asked for: rates are the gateway's
         findings = self._tooling.judge(self._exchange, call, tainted=self.is_tainted, counted=False)
         self._calls.append(call)
-        return await self._tooling.approved(self._exchange, call, findings)
+        return await self._tooling.approved(self._exchange, call, findings, is_asked_for=True)
 
     def _remember(self, texts: Sequence[str], response: str) -> None:
         taint = self._tooling.taint

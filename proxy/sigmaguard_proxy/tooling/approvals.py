@@ -49,6 +49,7 @@ class Approvals:
 
     def __init__(self, observers: tuple[Callable[[PendingCall], None], ...] = ()) -> None:
         self.observers = observers
+        self.on_change: Callable[[PendingCall], None] | None = None  # hears of arguments, too: the line to the desk
         self._waiting: dict[str, tuple[PendingCall, asyncio.Future[tuple[State, str]]]] = {}
         self._settled: dict[str, PendingCall] = {}
 
@@ -57,6 +58,8 @@ class Approvals:
         if len(self._waiting) >= PENDING:
             return State.DENIED
         future: asyncio.Future[tuple[State, str]] = asyncio.get_running_loop().create_future()
+        while call.id in self._waiting:  # an answer may ask for several calls
+            call = msgspec.structs.replace(call, id=call.id + "x")
         self._waiting[call.id] = (call, future)
         self._tell(call)
         state, by = State.ABANDONED, ""
@@ -83,12 +86,14 @@ class Approvals:
         return [call for call, _ in self._waiting.values()] + list(reversed(self._settled.values()))
 
     def _keep(self, call: PendingCall) -> None:
-        self._settled[call.id] = msgspec.structs.replace(call, arguments=None)
+        call = self._settled[call.id] = msgspec.structs.replace(call, arguments=None)
         while len(self._settled) > REMEMBERED:
             del self._settled[next(iter(self._settled))]
         self._tell(call)
 
     def _tell(self, call: PendingCall) -> None:
+        if self.on_change is not None:
+            self.on_change(call)
         for observer in self.observers:
             observer(msgspec.structs.replace(call, arguments=None))
 

@@ -17,6 +17,11 @@ from sigmaguard_proxy.tooling.tooling import Tooling
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+def pins_path(settings: Settings) -> Path:
+    """Where the pinned tool definitions are kept, for workers and the admin port."""
+    return Path(settings.data) / "mcp-pins.json"
+
+
 class ToolPlane:
     """The tool side of a worker. `mounts` maps a path's first part to its handler."""
 
@@ -26,7 +31,7 @@ class ToolPlane:
         mounts: dict[str, Handler] = {}
         self.gateway: Gateway | None = None
         if settings.mcp:
-            pins = Path(settings.data) / "mcp-pins.json"
+            pins = pins_path(settings)
             self.gateway = Gateway(services, parse_mcp(settings.mcp), self.tooling, record, pins)
             mounts["mcp"] = self.gateway.handle
         self.egress: Egress | None = None

@@ -1,11 +1,12 @@
 """Judges one call of a tool, wherever it is made: rules, taint, rates, approvals. Knows no protocol."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from sigmaguard.actions.call import ToolCall
-from sigmaguard.actions.compiled import RATE, finding
+from sigmaguard.actions.call import ToolCall, call_digest
+from sigmaguard.actions.compiled import GRANTED, RATE, finding
 from sigmaguard.actions.rates import CallRates
 from sigmaguard.actions.taint import TaintMemory
 from sigmaguard.decide import STRENGTH
@@ -15,6 +16,8 @@ from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.ports import Identity
 from sigmaguard_proxy.tooling.approvals import Approvals, State, pending_call
 
+GRANT_S = 300.0  # a call that was granted is made within this time, or asked about again
+GRANTS = 10_000
 STATELESS_S = 1_800  # without a session a conversation is what one caller does within this time (and the next)
 
 
@@ -25,6 +28,7 @@ class Tooling:
         self.taint = TaintMemory()
         self.rates = CallRates()
         self.approvals = approvals or Approvals()
+        self._granted: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
     def judge(self, exchange: Exchange, call: ToolCall, *, tainted: bool, counted: bool = True) -> list[Finding]:
         """The findings of rules, taint and rates for a call; `counted` calls use up their rates."""
@@ -37,32 +41,45 @@ class Tooling:
             findings.append(finding(RATE, call.path))
         return findings
 
-    async def approved(self, exchange: Exchange, call: ToolCall, findings: Sequence[Finding]) -> list[Finding]:
+    async def approved(
+        self, exchange: Exchange, call: ToolCall, findings: Sequence[Finding], *, is_asked_for: bool = False
+    ) -> list[Finding]:
         """The findings left once a person has been asked about those that a person may lift.
 
-        Nobody is asked where something else blocks the call anyway, nor outside enforce.
+        Nobody is asked where something else blocks the call anyway, nor outside enforce, nor twice: what
+        was granted where a model asked for the call (`is_asked_for`) holds once where the call is made.
         """
         policy = exchange.policy
         lifted = [one for one in findings if one.rule in policy.tools.approvals]
         if not lifted or exchange.mode is not Mode.ENFORCE or _blocked(policy, findings, lifted):
             return list(findings)
-        timeout_s = policy.tools.config.approval_s
+        key = (scope(exchange.who.subject), call_digest(call))
+        if is_asked_for or self._granted.pop(key, 0.0) < time.monotonic():
+            state = await self._ask(exchange, call, lifted[0].rule)
+            if state is not State.GRANTED:
+                return [*findings, finding(f"tool.approval_{state.value}", call.path, 0.0)]
+        if is_asked_for:
+            self._granted[key] = time.monotonic() + GRANT_S
+            if len(self._granted) > GRANTS:
+                self._granted.popitem(last=False)
+        rest = [one for one in findings if one not in lifted]
+        return [*rest, finding(GRANTED, call.path, 0.0)]
+
+    async def _ask(self, exchange: Exchange, call: ToolCall, rule: str) -> State:
+        timeout_s = exchange.policy.tools.config.approval_s
         pending = pending_call(
             exchange.id,
             exchange.who.subject,
             call.server,
             call.tool,
-            lifted[0].rule,
+            rule,
             arguments=call.args,
             timeout_s=timeout_s,
         )
         since = time.perf_counter()
         state = await self.approvals.ask(pending, timeout_s)
         exchange.upstream_s += time.perf_counter() - since  # a person's time is not ours
-        if state is not State.GRANTED:
-            return [*findings, finding(f"tool.approval_{state.value}", call.path, 0.0)]
-        rest = [one for one in findings if one not in lifted]
-        return [*rest, finding("tool.approval_granted", call.path, 0.0)]
+        return state
 
     def is_tainted(self, exchange: Exchange, call: ToolCall, federation: str = "") -> bool:
         """What the model's own conversation tells where it was seen; else what the caller has been sent."""
