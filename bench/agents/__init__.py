@@ -1,0 +1,1 @@
+"""Agents under attack: what they still get done, and what attackers get done through them."""
