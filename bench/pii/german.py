@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
 import msgspec
+from detection.corpus import benign_business, benign_chat, benign_tool, benign_trigger
 from faker.providers.address.de_AT import Provider as AustrianPlaces
 from faker.providers.address.de_DE import Provider as Places
 from faker.providers.person.de_AT import Provider as Austrians
@@ -20,7 +21,6 @@ from faker.providers.person.en_US import Provider as Americans
 from faker.providers.person.pl_PL import Provider as Poles
 from faker.providers.person.tr_TR import Provider as Turks
 
-from detection.corpus import benign_business, benign_chat, benign_tool, benign_trigger
 from pii import german_words as words
 from pii.german_sentences import NOTHING, ORGANISATIONS, PEOPLE, PLACES
 
@@ -81,39 +81,26 @@ class German:
 
     def _value(self, slot: str) -> tuple[str, str]:
         dice = self.dice
-        match slot:
-            case "P":
-                return self.person(), "PERSON"
-            case "V":
-                return dice.choice(self.given), "PERSON"
-            case "F":
-                return self.surname(), "PERSON"
-            case "v":
-                return dice.choice(self.given).lower(), ""
-            case "T":
-                return dice.choice(self.cities), "LOCATION"
-            case "S":
-                return self.street(), "LOCATION"
-            case "O":
-                return self.firm(), "ORGANIZATION"
-            case "D":
-                return self.date(), ""
-            case "Z":
-                return str(dice.choice((dice.randrange(10), dice.randrange(100), dice.randrange(100_000)))), ""
-            case "X":
-                return dice.choice(words.TECHNICAL), ""
-            case "x":
-                return dice.choice(words.TECHNICAL).lower(), ""
-            case "N":
-                return self.noun(), ""
-            case "n":
-                return dice.choice(words.NOUNS).lower(), ""
-            case "A":
-                return dice.choice(words.ADJECTIVES), ""
-            case "I":
-                return dice.choice(words.VERBS), ""
-            case _:
-                return dice.choice(words.PARTICIPLES), ""
+        makers: dict[str, tuple[Callable[[], str], str]] = {
+            "P": (self.person, "PERSON"),
+            "V": (lambda: dice.choice(self.given), "PERSON"),
+            "F": (self.surname, "PERSON"),
+            "v": (lambda: dice.choice(self.given).lower(), ""),
+            "T": (lambda: dice.choice(self.cities), "LOCATION"),
+            "S": (self.street, "LOCATION"),
+            "O": (self.firm, "ORGANIZATION"),
+            "D": (self.date, ""),
+            "Z": (lambda: str(dice.choice((dice.randrange(10), dice.randrange(100), dice.randrange(100_000)))), ""),
+            "X": (lambda: dice.choice(words.TECHNICAL), ""),
+            "x": (lambda: dice.choice(words.TECHNICAL).lower(), ""),
+            "N": (self.noun, ""),
+            "n": (lambda: dice.choice(words.NOUNS).lower(), ""),
+            "A": (lambda: dice.choice(words.ADJECTIVES), ""),
+            "I": (lambda: dice.choice(words.VERBS), ""),
+            "G": (lambda: dice.choice(words.PARTICIPLES), ""),
+        }
+        make, label = makers[slot]
+        return make(), label
 
     def noun(self) -> str:
         """A noun, a compound now and then."""

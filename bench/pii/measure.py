@@ -18,7 +18,11 @@ from pii.rivals import Analyze, Hit, analyze_ours, analyze_plain, plain_presidio
 
 RESULTS = Path(__file__).parents[1] / "results"
 # an entity found inside one of these is not wrong, only less: the town of an address, the firm in it
-WITHIN = {"ADDRESS": {"LOCATION", "PERSON", "ORGANIZATION", "UK_POSTCODE", "DE_PLZ"}, "EMAIL": {"URL"}, "ORGANIZATION": {"PERSON", "LOCATION"}}
+WITHIN = {
+    "ADDRESS": {"LOCATION", "PERSON", "ORGANIZATION", "UK_POSTCODE", "DE_PLZ"},
+    "EMAIL": {"URL"},
+    "ORGANIZATION": {"PERSON", "LOCATION"},
+}
 IGNORED = {"URL", "NRP", "UUID"}  # kinds that only Presidio has and that are no personal data by themselves
 
 
@@ -112,7 +116,9 @@ def main() -> None:
         "Presidio": measure(plain, corpus, chosen.least, tick),
         "Presidio at 0": measure(plain, corpus, 0.0, tick),
     }
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     kinds = sorted({document.kind for document in corpus})
     lines = [
         "# Personal data: what is found",
@@ -137,7 +143,12 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "pii.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     raw = {
-        name: {"right": tally.right, "spurious": tally.spurious, "missed": tally.missed, "spurious_by_kind": tally.spurious_by_kind}
+        name: {
+            "right": tally.right,
+            "spurious": tally.spurious,
+            "missed": tally.missed,
+            "spurious_by_kind": tally.spurious_by_kind,
+        }
         for name, tally in tallies.items()
     }
     about = {"documents": len(corpus), "seed": chosen.seed, "least": chosen.least, "commit": commit}

@@ -55,7 +55,10 @@ def plain_presidio() -> AnalyzerEngine:
     for name in dir(every):
         if name.startswith("De") and name.endswith("Recognizer") and (name, "de") not in loaded:
             registry.add_recognizer(getattr(every, name)())
-        if name in ("UkNinoRecognizer", "UkPassportRecognizer", "UkDrivingLicenceRecognizer") and (name, "en") not in loaded:
+        if (
+            name in ("UkNinoRecognizer", "UkPassportRecognizer", "UkDrivingLicenceRecognizer")
+            and (name, "en") not in loaded
+        ):
             registry.add_recognizer(getattr(every, name)())
     for name in ("EmailRecognizer", "IbanRecognizer", "CreditCardRecognizer", "IpRecognizer", "PhoneRecognizer", "CryptoRecognizer",
                  "MacAddressRecognizer", "DateRecognizer"):  # fmt: skip

@@ -63,7 +63,9 @@ class Values:
         if lang == "de":
             area, rest = dice.choice(("30", "40", "89", "221", "69", "711", "341")), self.digits(7, "23456789")
             # one digit more where the network's numbers have it
-            mobile = dice.choice(("160", "170", "171", "172", f"151 {self.digits(1)}", f"176 {self.digits(1)}")).replace(" ", "")
+            mobile = dice.choice(
+                ("160", "170", "171", "172", f"151 {self.digits(1)}", f"176 {self.digits(1)}")
+            ).replace(" ", "")
             return dice.choice((
                 f"+49 {area} {rest}", f"0{area} {rest}", f"0{area}/{rest}", f"(0{area}) {rest[:3]} {rest[3:]}",
                 f"+49 {mobile} {rest}", f"0{mobile} {rest}", f"0{mobile}-{rest}", f"0049{mobile}{rest}",

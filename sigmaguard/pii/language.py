@@ -17,8 +17,21 @@ still only has have had will would can could please my your his her our their th
 regards thanks hello hi what who where why when today tomorrow yesterday name customer invoice street subject
 mr mrs ms me us be been there which how do does did about into than then
 """
+_OPENING_WORDS = """
+yes no ok okay well now then here there all any some each every both more most many much such other another
+one two three first second next last also just even still yet once again always never often sometimes maybe
+perhaps however therefore because while although though since until unless before after during without within
+between under over above below write explain give show list make create find get use add remove change check
+compare describe summarize translate tell let see read run set put take go come help need want know think try
+start stop open close call send ask answer return fix update build test rewrite generate consider note
+remember imagine suppose given using based according should could may might must shall being having doing made
+done good great best better new old same different note warning error example answer question solution problem
+result summary step steps part section table figure
+"""
 _GERMAN = frozenset(_GERMAN_WORDS.split())
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
+# words a sentence begins with that are no name in any of the two
+COMMON = _GERMAN | _ENGLISH | frozenset(_OPENING_WORDS.split())
 LOOKED_AT = 200  # words: more do not change the vote
 
 

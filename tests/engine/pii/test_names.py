@@ -2,20 +2,27 @@
 
 import json
 import threading
+from typing import Any
 
 import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.detectors.names import NamesDetector, build
 from sigmaguard.errors import ConfigError
 from sigmaguard.mask import Vault, mask_segment
 from sigmaguard.model import Direction, Finding, Origin, Segment
-from sigmaguard.pii.english_names import EnglishNames
+from sigmaguard.pii.english_names import MODEL, EnglishNames
 from sigmaguard.pii.german_names import GermanNames
 from sigmaguard.pii.language import language
-from sigmaguard.pii.sentences import LONGEST, sentences
+from sigmaguard.pii.transitions import GreedyDecoder
 from sigmaguard.reading import Reading
 from sigmaguard.wire.body import apply_edits
+
+PLAIN = spacy.load(MODEL, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"])
+RECOGNIZER: Any = PLAIN.get_pipe("ner")
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +180,32 @@ def test_language(text: str, which: str) -> None:
     assert language(text) == which
 
 
-def test_sentences_cover_everything_but_gaps_and_are_bounded() -> None:
-    text = 'Dr. Smith came. "Why?" she asked. No. 7 is z. B. here.\nA new line ' + "word " * 200
-    spans = sentences(text)
-    assert "".join(text[start:end] for start, end in spans).replace(" ", "") == text.replace(" ", "").replace("\n", "")
-    assert all(end - start <= LONGEST for start, end in spans)
-    assert text[spans[0][0] : spans[0][1]] == "Dr. Smith came."
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                "John Smith",
+                "Maria",
+                "of Boston,",
+                "New York City",
+                "Acme Corp.",
+                "on Monday",
+                "paid $5,000",
+                "\n",
+                "  ",
+                "the",
+                "S3",
+            )
+        )
+        | st.text(max_size=6),
+        max_size=14,
+    ).map(" ".join)
+)
+def test_the_fast_decoder_answers_as_spacy_does(text: str) -> None:
+    docs = [PLAIN.make_doc(text), PLAIN.make_doc("Ask Mary Jones in Leeds.")]
+    vectors = RECOGNIZER.model.layers[0].predict(docs)
+    spaces = [[word.i for word in doc if word.is_space] for doc in docs]
+    fast = GreedyDecoder(RECOGNIZER).decode(vectors, [len(doc) for doc in docs], spaces)
+    RECOGNIZER.set_annotations(docs, RECOGNIZER.predict(docs))
+    assert fast == [[(name.start, name.end, name.label_) for name in doc.ents] for doc in docs]
