@@ -101,13 +101,12 @@ def test_rules_prove_themselves_together(detector: LeaksDetector) -> None:
 def seconds(detector: LeaksDetector, text: str) -> float:
     best = float("inf")
     for _ in range(2):
-        since = time.perf_counter()
+        since = time.process_time()
         plain(detector, text)
-        best = min(best, time.perf_counter() - since)
+        best = min(best, time.process_time() - since)
     return best
 
 
-ORDINARY = "The board read the password policy and asked for a token budget, der Schlüssel liegt bei Anna. "
 HOSTILE = (
     "password=",
     "password=a1",
@@ -131,10 +130,9 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: piece[:16].strip())
-def test_no_text_of_a_megabyte_takes_much_longer_than_an_ordinary_one(detector: LeaksDetector, piece: str) -> None:
-    size = 1_000_000
-    ordinary = seconds(detector, ORDINARY * (size // len(ORDINARY)))
-    assert seconds(detector, piece * (size // len(piece))) < 40 * ordinary
+def test_the_time_for_a_megabyte_grows_with_its_size_alone(detector: LeaksDetector, piece: str) -> None:
+    tenth, whole = (seconds(detector, piece * (size // len(piece))) for size in (100_000, 1_000_000))
+    assert whole < 40 * max(tenth, 0.005)  # ten times the text: 10 where time is linear, 100 where it is quadratic
 
 
 SAMPLES = {rule.id: rule.match[0] for rule in RULES}
