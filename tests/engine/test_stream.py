@@ -283,14 +283,14 @@ def test_a_detector_that_raises_in_a_stream(on_fault: OnFault) -> None:
 
 
 def test_a_long_word_costs_linear_time() -> None:
-    """A megabyte of base64 in small pieces: the last word only grows, so nothing is looked at twice."""
+    """A long run of base64 in small pieces: the last word only grows, so nothing is looked at twice."""
     finder = Words({"swordfish": "test.secret"})
     policy = policy_of(active(finder, Action.MASK))
     guard = StreamGuard(policy, masker(policy), KEY)
-    for _ in range(20_000):
+    for _ in range(5_000):
         assert guard.feed(Delta("c", "/c", Origin.ASSISTANT, "QUJD" * 10)) == ""
     assert finder.looked == 0
-    assert len(guard.feed(Delta("c", "/c", Origin.ASSISTANT, " end "))) == 800_001 + 4
+    assert len(guard.feed(Delta("c", "/c", Origin.ASSISTANT, " end "))) == 200_001 + 4
 
 
 @settings(max_examples=300, deadline=None)

@@ -294,7 +294,7 @@ async def gateway(
     async with provider(script) as upstream:
         urls = dict(upstreams) if upstreams else {"openai": upstream.url, "anthropic": upstream.url}
         urls = {name: url.replace("PROVIDER", upstream.url) for name, url in urls.items()}
-        options = {"read_timeout_s": 5.0, "connect_timeout_s": 2.0, "drain_s": 2.0, **settings}
+        options = {"read_timeout_s": DEADLINE_S, "connect_timeout_s": DEADLINE_S, "drain_s": 2.0, **settings}
         chosen = Settings(listen="127.0.0.1:0", admin="", upstreams=urls, **options)
         fixed = FixedDirectory(policy, mode)
         waiting = WaitingRecorder()
