@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import itertools
 import socket
 import tempfile
@@ -23,11 +25,14 @@ from agents.attacks import GOALS, WRAPPINGS, Goal, injection
 from agents.model import ObedientModel
 from agents.tasks import TASKS, Task
 from agents.world import Office, office
+from sigmaguard.actions.compiled import Tools
+from sigmaguard.actions.config import ToolsConfig
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Mode
-from sigmaguard.policy.compile import PolicyLoader
+from sigmaguard.policy.compile import PolicyLoader, tool_actions
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.policy.load import load_pack
+from sigmaguard.policy.pack import Pack
 from sigmaguard_policies import policies_root
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
@@ -73,19 +78,26 @@ class Tally:
     asked: int = 0
 
 
-def policy(setup: Setup) -> Policy:
-    """The shipped policy `basic` with the setup's section. Without a trained model its classifier is left out."""
-    pack, folder = load_pack("basic", policies_root())
+@functools.cache
+def basic() -> Policy:
+    """The shipped policy `basic`, without its classifier where no trained model is there."""
     loader = PolicyLoader(policies_root())
-    raw = msgspec.to_builtins(pack)
-    raw["tools"] = setup.tools
+    pack, folder = load_pack("basic", policies_root())
     try:
-        return loader.compile(msgspec.convert(raw, type(pack)), folder)
+        return loader.compile(pack, folder)
     except ConfigError as error:
         if "injection" not in str(error):
             raise
-        raw["detectors"]["injection"]["enabled"] = False
-        return loader.compile(msgspec.convert(raw, type(pack)), folder)
+    raw = msgspec.to_builtins(pack)
+    raw["detectors"]["injection"]["enabled"] = False
+    return loader.compile(msgspec.convert(raw, Pack), folder)
+
+
+def policy(setup: Setup) -> Policy:
+    """`basic` with the setup's `tools:` section."""
+    tools = Tools(msgspec.convert(setup.tools, ToolsConfig))
+    base = basic()
+    return dataclasses.replace(base, tools=tools, rule_actions={**base.rule_actions, **tool_actions(base.pack, tools)})
 
 
 class Person:

@@ -75,7 +75,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
             for timing in Timing
         },
         detectors={name: one for name, (one, _) in active.items()},
-        rule_actions=_tool_actions(pack, tools)
+        rule_actions=tool_actions(pack, tools)
         | {name: _pair_or_none(over.action) for name, over in pack.rules.items() if over.action is not None},
         rule_thresholds={name: over.threshold for name, over in pack.rules.items() if over.threshold is not None},
         disabled=frozenset(name for name, over in pack.rules.items() if not over.enabled),
@@ -92,7 +92,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
     return refuse_entities(policy, rules)
 
 
-def _tool_actions(pack: Pack, tools: Tools) -> dict[str, tuple[Action | None, Action | None]]:
+def tool_actions(pack: Pack, tools: Tools) -> dict[str, tuple[Action | None, Action | None]]:
     """What the `tools:` section itself asks for, unless `rules:` says something of the family."""
     # what a person has granted is only reported, whatever the family is set to
     actions: dict[str, tuple[Action | None, Action | None]] = {GRANTED: (Action.FLAG, Action.FLAG)}
