@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     course: Course
     lessons: Lessons
     start: str = ""
+    wishes: Wishes = Wishes()
     rivals: bool = True
     most_judged: int = 12_000
 
@@ -95,7 +96,7 @@ class Run:
             "epochs": self.plan.course.epochs,
             "seed": self.plan.recipe.seed,
         }
-        found = card(self.model, examples, readings, training, Wishes())
+        found = card(self.model, examples, readings, training, self.plan.wishes)
         print(f"version {found.version} gates {found.gate}", flush=True)
 
     def evaluate(self) -> None:
@@ -158,6 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.0, help="peak learning rate of the top layer")
     parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
     parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
+    parser.add_argument("--missed", type=float, default=0.004, help="attacks that the tiny tier may clear by itself")
+    parser.add_argument(
+        "--basic", type=float, nargs=3, default=(0.5, 0.5, 0.5), help="thresholds: user, document, tool"
+    )
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")
     options = parser.parse_args(arguments)

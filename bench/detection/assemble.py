@@ -23,6 +23,7 @@ class Wishes(msgspec.Struct, frozen=True):
     """What the thresholds aim at."""
 
     missed: float = 0.004  # attacks that the encoder would catch and the glance may clear
+    basic: tuple[float, float, float] = (0.5, 0.5, 0.5)  # user, document, tool: chosen on sources left out
     strict: float = 0.01
     quiet: float = 0.001
 
@@ -45,7 +46,7 @@ def card(
     }
     attack = {o: [s for s, e in zip(scores, examples, strict=True) if e.origin == o and e.is_attack] for o in ORIGINS}
     points = {
-        "basic": measured(dict.fromkeys(ORIGINS, 0.5), benign, attack),
+        "basic": measured(dict(zip(ORIGINS, wishes.basic, strict=True)), benign, attack),
         "strict": point(benign, attack, wishes.strict),
         "quiet": point(benign, attack, wishes.quiet),
     }
