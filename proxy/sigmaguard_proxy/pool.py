@@ -1,7 +1,8 @@
 """Threads for detectors that are too slow for the event loop: bounded, micro-batched, with deadlines.
 
 Waiting work of one detector is run as one batch, across exchanges. Work past its deadline is dropped
-before it starts; what has started cannot be stopped, so its answer is thrown away.
+before it starts; what has started cannot be stopped, so its answer is thrown away. A thread that hangs
+in a detector is replaced, a bounded number of times, and ends when it comes back.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from sigmaguard.detector import Detector, Passage
 from sigmaguard.model import Finding
 
+SPARES = 4  # threads that may hang for each that is meant to work, before nothing replaces them any more
 BATCH_PASSAGES = 32  # more than this in one batch makes the first one wait longer than it gains
 
 
@@ -40,11 +42,27 @@ class DetectorPool:
         self._ready = threading.Condition()
         self._closed = False
         self.shed = 0
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"detector-{number}", daemon=True) for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._wanted = threads
+        self._threads: set[threading.Thread] = set()
+        self._running: dict[threading.Thread, list[_Job]] = {}
+        for _ in range(threads):
+            self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"detector-{len(self._threads)}", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _working(self) -> int:
+        """Threads that do not hang: those that are idle, or run something that somebody still waits for."""
+        hanging = sum(all(job.future.done() for job in batch) for batch in self._running.values())
+        return len(self._threads) - hanging
+
+    def _replace(self) -> None:
+        """Starts a thread for one that hangs."""
+        with self._ready:
+            if not self._closed and self._working() < self._wanted and len(self._threads) < self._wanted * (1 + SPARES):
+                self._start()
 
     @property
     def waiting(self) -> int:
@@ -61,25 +79,35 @@ class DetectorPool:
                 raise PoolFullError(f"{len(self._jobs)} inspections are waiting")
             self._jobs.append(job)
             self._ready.notify()
-        async with asyncio.timeout(timeout_s):
-            return await job.future
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await job.future
+        except TimeoutError:
+            self._replace()
+            raise
 
     def close(self) -> None:
         """Lets the threads end after what they are doing."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()
-        for thread in self._threads:
+            idle = [thread for thread in self._threads if thread not in self._running]
+        for thread in idle:
             thread.join(timeout=2.0)
 
     def _serve(self) -> None:
+        me = threading.current_thread()
         while True:
             with self._ready:
-                while not self._jobs and not self._closed:
+                self._running.pop(me, None)
+                while not self._jobs and not self._closed and self._working() <= self._wanted:
                     self._ready.wait()
-                if self._closed:
+                if self._closed or self._working() > self._wanted:
+                    self._threads.discard(me)
                     return
                 batch = self._take()
+                if batch:
+                    self._running[me] = batch
             _run(batch)
 
     def _take(self) -> list[_Job]:
