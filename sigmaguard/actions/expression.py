@@ -16,7 +16,7 @@ from sigmaguard.errors import ConfigError
 
 
 class _Program(Protocol):
-    def evaluate(self, context: Mapping[str, Any]) -> Any: ...
+    def evaluate(self, activation: Any, /) -> Any: ...
 
 
 class EvaluationError(Exception):
