@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup check bench bench-quick bench-peers bench-detection clean
+.PHONY: run test setup setup-litellm check bench bench-quick bench-peers bench-detection clean
 
 run: $(STAMP)
 	$(BIN)/sigmaguard serve $(ARGS)
@@ -12,7 +12,10 @@ run: $(STAMP)
 test: $(STAMP)-dev
 	$(BIN)/python -m pytest $(ARGS)
 
-setup: $(STAMP)-dev
+setup: $(STAMP)-dev $(STAMP)-litellm
+
+# LiteLLM's proxy in an environment of its own (it wants other versions of what we use), for the test that drives it.
+setup-litellm: $(STAMP)-litellm
 
 check: $(STAMP)-dev
 	$(BIN)/ruff format --check .
@@ -55,6 +58,11 @@ $(STAMP): pyproject.toml constraints.txt
 $(STAMP)-dev: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	bash tests/fetch_tools.sh $(abspath $(VENV))/tools
+	touch $@
+
+$(STAMP)-litellm: $(STAMP)
+	$(PYTHON) -m venv $(VENV)/litellm
+	$(VENV)/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.108.7'
 	touch $@
 
 $(STAMP)-bench: $(STAMP)

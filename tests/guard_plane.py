@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -11,6 +11,8 @@ import aiohttp
 from sigmaguard.model import Mode
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.compiled import Policy
+from sigmaguard.policy.load import convert, raw_yaml
+from sigmaguard.policy.pack import Pack
 from sigmaguard_policies import policies_root
 from sigmaguard_proxy.app import DataPlane, Plane
 from sigmaguard_proxy.embedded import FixedDirectory, Healthy, ListRecorder, NoLimits
@@ -52,11 +54,11 @@ custom_rules:
 TICKET, CODE, RUMOUR = "please close TICKET-123456 today", "fire with LAUNCH-ABCDEF now", "heard of RUMOUR-123"
 
 
-def guard_policy(folder: Path, *, on_fault: str = "closed", unknown: str = "pass") -> Policy:
-    """Masks tickets, blocks launch codes, flags rumours."""
-    file = folder / "guard-test.yaml"
-    file.write_text(PACK.format(on_fault=on_fault, unknown=unknown))
-    return PolicyLoader(policies_root()).load(str(file))
+@cache
+def guard_policy(*, on_fault: str = "closed", unknown: str = "pass") -> Policy:
+    """Masks tickets, blocks launch codes, flags rumours. Compiled once: every shipped rule is read for it."""
+    raw = raw_yaml(PACK.format(on_fault=on_fault, unknown=unknown), "guard-test")
+    return PolicyLoader(policies_root()).compile(convert(raw, Pack, "guard-test"))
 
 
 class GuardPlane:

@@ -1,7 +1,6 @@
 """One running guard a test."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -9,6 +8,6 @@ from tests.guard_plane import GuardPlane, guard_plane, guard_policy
 
 
 @pytest.fixture
-async def guard(tmp_path: Path) -> AsyncIterator[GuardPlane]:
-    async with guard_plane(guard_policy(tmp_path)) as running:
+async def guard() -> AsyncIterator[GuardPlane]:
+    async with guard_plane(guard_policy()) as running:
         yield running

@@ -150,14 +150,14 @@ class TestLiteLlm:
 
 
 @pytest.fixture
-async def careful(tmp_path: Path) -> AsyncIterator[GuardPlane]:
-    async with guard_plane(guard_policy(tmp_path, unknown="refuse")) as running:
+async def careful() -> AsyncIterator[GuardPlane]:
+    async with guard_plane(guard_policy(unknown="refuse")) as running:
         yield running
 
 
 @pytest.fixture
-async def lenient(tmp_path: Path) -> AsyncIterator[GuardPlane]:
-    async with guard_plane(guard_policy(tmp_path, on_fault="open")) as running:
+async def lenient() -> AsyncIterator[GuardPlane]:
+    async with guard_plane(guard_policy(on_fault="open")) as running:
         yield running
 
 

@@ -1,7 +1,6 @@
 """`/v1/guard`: what it says is what the proxy would do, and what it changes can be put back."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,7 +150,7 @@ async def test_a_wrong_question_is_told_what_is_wrong(guard: GuardPlane, body: A
     assert guard.last().status == 400 and guard.last().faults[0].source.value == "client"
 
 
-async def test_other_methods_and_sizes_are_refused(guard: GuardPlane, tmp_path: Path) -> None:
+async def test_other_methods_and_sizes_are_refused(guard: GuardPlane) -> None:
     status, _, _ = await guard.ask(PATH, b"", method="GET")
     assert status == 405
     many = _texts(*["a"] * 20_001)
@@ -169,8 +168,8 @@ async def test_every_question_is_recorded_exactly_once(guard: GuardPlane) -> Non
 words = st.lists(st.sampled_from(["hello", "TICKET-123456", "TICKET-654321", "ä€😀", "<TICKET_1>", "\n"]), max_size=6)
 
 
-async def test_masked_then_restored_is_what_it_was(tmp_path: Path) -> None:
-    async with guard_plane(guard_policy(tmp_path)) as guard:
+async def test_masked_then_restored_is_what_it_was() -> None:
+    async with guard_plane(guard_policy()) as guard:
         questions: list[str] = []
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
