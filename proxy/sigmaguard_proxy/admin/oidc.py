@@ -167,18 +167,21 @@ class OidcClient:
             iat={"essential": True},
             nonce={"essential": True, "value": nonce},
         )
-        for attempt in (1, 2):
+        try:
+            claims = self._checked(token, await self._key_set(discovered, fresh=False), registry)
+        except (JoseError, ValueError):  # once more with keys just read: the provider may have rotated them
             try:
-                decoded = jwt.decode(token, await self._key_set(discovered, fresh=attempt == 2), algorithms=ALGORITHMS)
-                registry.validate(decoded.claims)
-                break
+                claims = self._checked(token, await self._key_set(discovered, fresh=True), registry)
             except (JoseError, ValueError) as error:
-                if attempt == 2:  # the second time with keys just read: the provider may have rotated
-                    raise ForbiddenError("the provider's answer does not verify", "bad_id_token") from error
-        claims: dict[str, object] = dict(decoded.claims)
+                raise ForbiddenError("the provider's answer does not verify", "bad_id_token") from error
         if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != self.settings.client_id:
             raise ForbiddenError("the provider's answer is for someone else", "bad_id_token")
         return claims
+
+    def _checked(self, token: str, keys: KeySet, registry: JWTClaimsRegistry) -> dict[str, object]:
+        decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
+        registry.validate(decoded.claims)
+        return dict(decoded.claims)
 
     async def _key_set(self, discovered: _Discovered, *, fresh: bool) -> KeySet:
         now = time.monotonic()

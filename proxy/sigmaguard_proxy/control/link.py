@@ -158,7 +158,7 @@ class _Line(_Frames):
         for data in self._server.standing.values():
             self.send(_Command(data))
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._server.lines.discard(self)
         for claim in self._claims.values():
             self._server.counters.release(claim)
@@ -230,7 +230,7 @@ class LinkClient(_Frames):
             self.send(_Settle(self._unsent.popleft()))
         self._on_notice(0)  # whatever was missed while the line was down
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._connected.clear()
         self._lost.set()
         for future in self._asked.values():

@@ -28,7 +28,9 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next: str | None = None
 
 
-def cut(statement: Select[Any], key: Column[Any], paging: Paging, *, newest_first: bool = False) -> Select[Any]:
+def cut(
+    statement: Select[*tuple[Any, ...]], key: Column[Any], paging: Paging, *, newest_first: bool = False
+) -> Select[*tuple[Any, ...]]:
     """A statement for one page, and one row more to see whether there is another. Raises InvalidError."""
     if paging.cursor:
         last = decode_cursor(paging.cursor)

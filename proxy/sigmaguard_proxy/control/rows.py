@@ -151,7 +151,7 @@ async def load_rows(connection: AsyncConnection) -> Rows:
     )
 
 
-async def _fetch(connection: AsyncConnection, statement: Select[Any], kind: type[T]) -> tuple[T, ...]:
+async def _fetch(connection: AsyncConnection, statement: Select[*tuple[Any, ...]], kind: type[T]) -> tuple[T, ...]:
     rows = (await connection.execute(statement)).mappings().all()
     fields = kind.__struct_fields__
     return tuple(msgspec.convert({name: row[name] for name in fields}, kind, strict=False) for row in rows)

@@ -20,11 +20,11 @@ class Scope:
         self.tenant = tenant
         self._connection = connection
 
-    def select(self, table: Table, *columns: ColumnElement[Any]) -> Select[Any]:
+    def select(self, table: Table, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
         """A select that only sees this tenant's rows; add to it what else is wanted."""
         return select(*columns or (table,)).select_from(table).where(self._own(table))
 
-    async def fetch(self, statement: Select[Any]) -> Sequence[RowMapping]:
+    async def fetch(self, statement: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
         """The rows of a statement made by `select`."""
         rows: Sequence[RowMapping] = (await self._connection.execute(statement)).mappings().all()
         return rows

@@ -3,7 +3,7 @@
 from functools import partial
 
 from sigmaguard_proxy.admin.checks import check_grant
-from sigmaguard_proxy.admin.endpoint import Answer, Call, Endpoint, NoQuery
+from sigmaguard_proxy.admin.endpoint import Answer, Call, Endpoint, NoQuery, Where
 from sigmaguard_proxy.admin.services import AdminServices
 from sigmaguard_proxy.control.change import EVERYWHERE
 from sigmaguard_proxy.control.paging import Page, Paging
@@ -130,7 +130,8 @@ class TenantEndpoints:
                 versioned=True,
             ),
         ]
-        for path, label, where in ((tenant, "Member", "tenant"), ("", "Operator", "installation")):
+        places: tuple[tuple[str, str, Where], ...] = ((tenant, "Member", "tenant"), ("", "Operator", "installation"))
+        for path, label, where in places:
             members = partial(one, tag="Members", where=where)
             what = "of a tenant" if where == "tenant" else "of the whole installation"
             found += [
