@@ -18,6 +18,7 @@ LIMIT_BYTES = 2 * 1024**3  # about an hour at 400 exchanges a second with the da
 LOOK_AGAIN_S = 0.5  # how often a full folder is measured anew
 LOCK_NAME = "lock"
 SUFFIX = ".wal"
+DRAFT_SUFFIX = ".new"
 
 
 class Wal:
@@ -46,6 +47,8 @@ class Wal:
         self._dirty = False
         self._closed = threading.Event()
         self.appended = 0
+        for draft in self.folder.glob(f"*{DRAFT_SUFFIX}"):  # of a writer that was killed between two steps
+            draft.unlink(missing_ok=True)
         with self._mutex:
             self._open_next()
         self._syncer: threading.Thread | None = None
@@ -100,10 +103,10 @@ class Wal:
         self._open_next()
 
     def _open_next(self) -> None:
-        self._number += 1
-        path = self.folder / f"{self._number:012d}{SUFFIX}"
+        number = self._number + 1
+        path = self.folder / f"{number:012d}{SUFFIX}"
         # written beside and renamed, so that a reader never meets a segment without its header
-        draft = path.with_suffix(".new")
+        draft = path.with_suffix(DRAFT_SUFFIX)
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         header = segment_header(os.urandom(16))
         try:
@@ -112,8 +115,9 @@ class Wal:
             draft.rename(path)
         except OSError:
             os.close(fd)
+            draft.unlink(missing_ok=True)  # a full disk refuses every request: they must not leave a file each
             raise
-        self._fd, self._size = fd, len(header)
+        self._fd, self._size, self._number = fd, len(header), number
 
     def _undo(self) -> None:
         """A short write leaves half a frame: cut it off, or leave the segment behind where even that fails."""
@@ -131,8 +135,11 @@ class Wal:
             with self._mutex:
                 if not self._dirty or self._fd < 0:
                     continue
+                try:
+                    copy = os.dup(self._fd)  # the loop may rotate while the disk works
+                except OSError:  # no descriptor is left: the next turn tries again
+                    continue
                 self._dirty = False
-                copy = os.dup(self._fd)  # the loop may rotate while the disk works
             try:
                 os.fdatasync(copy)
             except OSError:
