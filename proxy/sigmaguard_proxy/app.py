@@ -50,12 +50,14 @@ class DataPlane:
         keys: tuple[bytes, bytes] | None = None,
         log: Log | None = None,
         tracer: Tracer | None = None,
+        worker: int = 0,
     ) -> None:
         self.settings = settings
         self.plane = plane
         self.log = log or Log("sigmaguard")
         self._observers = tuple(observers)
         self._tracer = tracer
+        self._worker = worker
         self._digest_key, self._mask_key = keys or (os.urandom(32), os.urandom(32))
         self._runner: web.ServerRunner | None = None
         self.services: Services
@@ -90,7 +92,8 @@ class DataPlane:
             trials=self.plane.trials,
         )
         self.proxy = Proxy(self.services)
-        self.tools = ToolPlane(settings, self.services, self.proxy.record)
+        self.tools = ToolPlane(settings, self.services, self.proxy.record, worker=self._worker)
+        await self.tools.start()
         self.proxy.mounts = {**self.tools.mounts, **GuardService(self.services, self.proxy.record).mounts}
         # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide
         # the bytes that must be forwarded as they came; cancellation tells us that a caller hung up

@@ -96,6 +96,7 @@ class Node:
             keys=(snapshot.digest_key, snapshot.mask_key),
             log=self._log,
             tracer=observing.tracing,
+            worker=self._worker or 0,
         )
         await self._data.start()
         control.trials.attach(self._data.services.inspecting)
