@@ -82,6 +82,10 @@ class Changes:
                 self._acts.record_act(tenant, actor.label, action, target, {**details, "via": actor.via})
         self._notify(generation)
 
+    def note(self, tenant: str, actor: Actor, action: str, target: str, **details: Any) -> None:
+        """Writes an act down that changes nothing anybody runs by, such as a login. Raises OSError."""
+        self._acts.record_act(tenant, actor.label, action, target, {**details, "via": actor.via})
+
     @asynccontextmanager
     async def read(self, tenant: str) -> AsyncIterator[Scope]:
         """A look at one tenant. Raises DatabaseDownError."""

@@ -120,6 +120,8 @@ class ControlPlane:
         while True:
             try:
                 await migrate(self.database)
+                if self.database.file is not None:  # its journal files take the mode over
+                    self.database.file.chmod(0o600)
                 if not self.settings.redis_url:
                     await self._alone.take_database(self.database)
                 return

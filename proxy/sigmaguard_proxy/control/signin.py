@@ -189,6 +189,7 @@ class SignIn:
         if not right or row is None or row["disabled"]:
             for mark in marks:
                 self._fail(mark)
+            self._changes.note(EVERYWHERE, Actor("unknown", via="password"), "login.failed", email, remote=remote)
             raise UnauthenticatedError("the address or the password is wrong", "wrong_credentials")
         self._failures.pop(marks[0], None)
         if self._passwords.needs_rehash(row["password"]):
@@ -271,6 +272,7 @@ class SignIn:
             )
         principal = await self.by_cookie(cookie)
         assert principal is not None
+        self._changes.note(EVERYWHERE, principal.actor, "session.begun", principal.session, remote=remote)
         return Signed(cookie, principal)
 
     async def by_cookie(self, cookie: str) -> Principal | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -41,6 +42,12 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is the embedded database."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file, None for PostgreSQL and for a database in memory."""
+        name = self.engine.url.database
+        return Path(name) if self.is_sqlite and name else None
 
     @asynccontextmanager
     async def read(self, *, isolated: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -228,3 +228,15 @@ async def test_secrets_reach_no_log(place: Site) -> None:
     log = place.log.getvalue()
     for secret in (made["secret"], "sk-canary-0123456789abcdef", PASSWORD, place.owner.token):
         assert secret not in log
+
+
+async def test_logins_are_acts(place: Site) -> None:
+    browser = place.person()
+    await browser.ask("POST", "/auth/login", {"email": "acts@example.org", "password": "wrong wrong wrong"})
+    await browser.ask("POST", "/auth/login", {"email": "owner@example.org", "password": PASSWORD})
+    audit = place.node._audit
+    assert audit is not None
+    await audit.flush(10.0)
+    acts = (await place.owner.do("GET", "/acts?limit=20"))["items"]
+    assert ("login.failed", "acts@example.org") in [(one["act"], one["target"]) for one in acts]
+    assert ("session.begun", "owner@example.org") in [(one["act"], one["actor"]) for one in acts]
