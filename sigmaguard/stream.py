@@ -73,13 +73,19 @@ class StreamGuard:
         self._channels: dict[str, _Channel] = {}
         self._repeated: dict[Segment, str] = {}
 
-    def feed(self, delta: Delta) -> str:
-        """Takes a fragment; returns what may leave on its channel now."""
+    def feed(self, delta: Delta, *, more: bool = False) -> str:
+        """Takes a fragment; returns what may leave on its channel now.
+
+        `more` says that the next fragment of the channel is there already: this one is looked at with it.
+        """
         if self.stopped:
             return ""
         channel = self._channels.get(delta.channel)
         if channel is None:
             channel = self._channels[delta.channel] = _Channel(self, delta)
+        if more and channel.acting:
+            channel.take(delta.text)
+            return ""
         return channel.feed(delta.text)
 
     def close(self, name: str) -> "Closing | None":

@@ -145,21 +145,39 @@ class GuardedStream:
         """Puts what of a chunk may leave into `_pieces`; whether the answer ends with it."""
         since = perf_counter()
         ends = False
-        for event in self._events(chunk):
-            frame = self._frame(event)
-            ends = ends or frame.ends
-            if self._tools is not None and await self._stops(out, frame):
-                break
-            if frame.closes or frame.wholes:
-                self._pieces.append(await self._ending(out, frame))
-            elif frame.deltas:
-                self._pieces.append(self._growing(frame))
-            else:
-                self._pieces.append(self._frames.keep(frame))
-            if self._guard.stopped:
-                break
+        run: list[Frame] = []
+        try:
+            for event in self._events(chunk):
+                frame = self._frame(event)
+                ends = ends or frame.ends
+                if run and not _goes_on(run[0], frame):
+                    self._grow(run)
+                if self._guard.stopped:
+                    break
+                if self._tools is not None and await self._stops(out, frame):
+                    break
+                if frame.closes or frame.wholes:
+                    self._pieces.append(await self._ending(out, frame))
+                elif frame.deltas:
+                    run.append(frame)
+                    if self._tools is not None:
+                        self._grow(run)
+                else:
+                    self._pieces.append(self._frames.keep(frame))
+                if self._guard.stopped:
+                    break
+        finally:  # also before an event that cannot be read: what came before it counts
+            self._grow(run)
         self._busy_s += perf_counter() - since
         return ends
+
+    def _grow(self, run: list[Frame]) -> None:
+        """Frames of one channel that came in one piece: looked at as one, so a burst costs one look."""
+        for place, frame in enumerate(run, 1):
+            if self._guard.stopped:
+                break
+            self._pieces.append(self._growing(frame, more=place < len(run)))
+        run.clear()
 
     async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:
         """Whether a tool call that is complete with this frame stops the answer."""
@@ -205,12 +223,15 @@ class GuardedStream:
                 )
         return frame
 
-    def _growing(self, frame: Frame) -> bytes:
-        """A frame that only adds text: unchanged, or with as much of it as may leave now."""
+    def _growing(self, frame: Frame, *, more: bool) -> bytes:
+        """A frame that only adds text: unchanged, or with as much of it as may leave now.
+
+        `more` of the same channel follows at once, and takes this text along.
+        """
         texts: dict[str, str] = {}
         changed = False
         for delta in frame.deltas:
-            text = self._fed(delta)
+            text = self._fed(delta, more=more)
             if self._guard.stopped:
                 return self._remains(frame.deltas, texts, text)
             changed = changed or text != delta.text
@@ -262,8 +283,8 @@ class GuardedStream:
                 break
         return b"".join(pieces)
 
-    def _fed(self, delta: Delta) -> str:
-        text = self._guard.feed(delta)
+    def _fed(self, delta: Delta, *, more: bool = False) -> str:
+        text = self._guard.feed(delta, more=more)
         if self._vault is None:
             return text
         restorer = self._restorers.get(delta.channel)
@@ -354,3 +375,10 @@ class GuardedStream:
             self._record(self._exchange)
         except FaultError as error:
             self._exchange.faults.append(error.fault)
+
+
+def _goes_on(first: Frame, frame: Frame) -> bool:
+    """Whether a frame only adds more text to the one channel of a first frame."""
+    if len(first.deltas) != 1 or len(frame.deltas) != 1 or frame.closes or frame.wholes:
+        return False
+    return first.deltas[0].channel == frame.deltas[0].channel
