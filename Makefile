@@ -56,7 +56,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 $(STAMP)-dev: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
 	bash tests/fetch_tools.sh $(abspath $(VENV))/tools
 	touch $@
 
