@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 RESTART_AFTER_S = 1.0  # a worker that dies at once must not be started in a tight loop
 WORKER_VARIABLE = "_SIGMAGUARD_WORKER"  # underscore first: not a setting
+DESCRIPTORS = 1_048_576  # asked for at most; a stream takes two: its caller's and its provider's
 
 
 def serve_command(arguments: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT. Raises ConfigError before any port is opened where settings are wrong."""
+    _raise_descriptor_limit()
     worker = os.environ.get(WORKER_VARIABLE)
     if worker is not None:
         settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
@@ -38,6 +42,15 @@ def serve_command(arguments: argparse.Namespace) -> int:
     if settings.workers > 1:
         _share_metrics(settings)
     return uvloop.run(_run(settings))
+
+
+def _raise_descriptor_limit() -> None:
+    """Shells and systemd allow 1,024 open descriptors until asked for more: five hundred streams."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # then it is as it was
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _share_metrics(settings: Settings) -> None:
