@@ -167,6 +167,7 @@ class Connection(asyncio.Protocol):
             if paused:
                 self._transport.pause_reading()
             else:
+                self.active_at = self._loop.time()  # it was held back, not silent; its bytes are read only next
                 self._transport.resume_reading()
 
     def is_silent_since(self, moment: float) -> bool:
