@@ -46,11 +46,16 @@ class Seen:
 
 async def see(gate: Gateway, body: Any = None, path: str = CHAT, session: aiohttp.ClientSession | None = None) -> Seen:
     """One exchange, whatever becomes of it."""
+    return await see_at(session or gate.session, gate.url + path, chat("hello there") if body is None else body)
+
+
+async def see_at(session: aiohttp.ClientSession, url: str, body: Any) -> Seen:
+    """The same at a URL."""
     seen = Seen()
-    sent = orjson.dumps(chat("hello there") if body is None else body)
+    sent = orjson.dumps(body)
     headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-test"}
     try:
-        async with (session or gate.session).post(gate.url + path, data=sent, headers=headers) as answer:
+        async with session.post(url, data=sent, headers=headers) as answer:
             seen.status = answer.status
             seen.exchange = answer.headers.get("x-sigmaguard-exchange", "")
             seen.headers = {name.lower(): value for name, value in answer.headers.items()}
