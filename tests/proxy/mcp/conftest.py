@@ -112,7 +112,9 @@ async def host() -> AsyncIterator[Host]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(app: Any) -> str:
-            listener = socket.create_server(("127.0.0.1", 0))
+            # named as TCP, or asyncio leaves Nagle's algorithm on for what it accepts
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener.bind(("127.0.0.1", 0))
             config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
             server = uvicorn.Server(config)
             task = asyncio.ensure_future(server.serve([listener]))
