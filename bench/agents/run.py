@@ -124,7 +124,9 @@ class Person:
 @contextlib.asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
     """An ASGI app on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # named as TCP, or asyncio leaves Nagle's algorithm on for what it accepts
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
     task = asyncio.ensure_future(server.serve([listener]))
     while not server.started:  # noqa: ASYNC110  # uvicorn sets a flag, no event

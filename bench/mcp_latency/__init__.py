@@ -1,0 +1,1 @@
+"""What the gateway adds to MCP messages and HTTP tool calls."""
