@@ -4,13 +4,14 @@ from sigmaguard_agents.guard.answer import Answer, Blocked, GuardError
 from sigmaguard_agents.guard.client import AsyncClient, Client
 from sigmaguard_agents.guard.decorators import guarded
 from sigmaguard_agents.guard.local import LocalGuard
-from sigmaguard_agents.guard.steps import GuardStep, nemo_action
+from sigmaguard_agents.guard.steps import GuardAround, GuardStep, nemo_action
 
 __all__ = [
     "Answer",
     "AsyncClient",
     "Blocked",
     "Client",
+    "GuardAround",
     "GuardError",
     "GuardStep",
     "LocalGuard",

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 Direction = Literal["input", "output"]
+Origins = str | Sequence[str]  # who wrote the texts: one name for all, or one a text; empty: user or assistant
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -78,7 +79,7 @@ class Guard(Protocol):
     """Whoever judges texts, blocking."""
 
     def check(
-        self, texts: Sequence[str], *, direction: Direction = "input", origin: str = "", restore: str = ""
+        self, texts: Sequence[str], *, direction: Direction = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over texts that belong to one exchange. Raises GuardError."""
         ...
@@ -88,18 +89,28 @@ class AsyncGuard(Protocol):
     """Whoever judges texts, for event loops."""
 
     def check(
-        self, texts: Sequence[str], *, direction: Direction = "input", origin: str = "", restore: str = ""
+        self, texts: Sequence[str], *, direction: Direction = "input", origin: Origins = "", restore: str = ""
     ) -> Awaitable[Answer]:
         """The verdict over texts that belong to one exchange. Raises GuardError."""
         ...
 
 
-def question(texts: Sequence[str], direction: Direction, origin: str, restore: str) -> dict[str, Any]:
+def question(texts: Sequence[str], direction: Direction, origin: Origins, restore: str) -> dict[str, Any]:
     """The body of a question."""
+    pairs = zip(texts, origins(texts, origin), strict=True)
+    segments = [{"text": text, **({"origin": said_by} if said_by else {})} for text, said_by in pairs]
+    return {"direction": direction, "segments": segments, **({"restore": restore} if restore else {})}
+
+
+def origins(texts: Sequence[str], origin: Origins) -> Sequence[str]:
+    """One origin a text. Raises TypeError, ValueError."""
     if isinstance(texts, str):
         raise TypeError("give a list of texts; `check_text` takes one")
-    segments = [{"text": text, **({"origin": origin} if origin else {})} for text in texts]
-    return {"direction": direction, "segments": segments, **({"restore": restore} if restore else {})}
+    if isinstance(origin, str):
+        return [origin] * len(texts)
+    if len(origin) != len(texts):
+        raise ValueError(f"{len(texts)} texts have {len(origin)} origins")
+    return origin
 
 
 class _Reply(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sigmaguard_agents.guard.answer import Answer, Direction, GuardError, question, read_answer
+from sigmaguard_agents.guard.answer import Answer, Direction, GuardError, Origins, question, read_answer
 
 PATH = "/v1/guard"
 TIMEOUT_S = 10.0
@@ -41,7 +41,7 @@ class Client:
         self._local = threading.local()
 
     def check(
-        self, texts: Sequence[str], *, direction: Direction = "input", origin: str = "", restore: str = ""
+        self, texts: Sequence[str], *, direction: Direction = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over texts that belong to one exchange. Raises GuardError."""
         body = json.dumps(question(texts, direction, origin, restore)).encode()
@@ -58,7 +58,9 @@ class Client:
                     raise GuardError(f"the guard at {self._host}:{self._port} did not answer: {error}") from error
         raise AssertionError("unreachable")
 
-    def check_text(self, text: str, *, direction: Direction = "input", origin: str = "", restore: str = "") -> Answer:
+    def check_text(
+        self, text: str, *, direction: Direction = "input", origin: Origins = "", restore: str = ""
+    ) -> Answer:
         """The verdict over one text. Raises GuardError."""
         return self.check([text], direction=direction, origin=origin, restore=restore)
 
@@ -101,7 +103,7 @@ class AsyncClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def check(
-        self, texts: Sequence[str], *, direction: Direction = "input", origin: str = "", restore: str = ""
+        self, texts: Sequence[str], *, direction: Direction = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over texts that belong to one exchange. Raises GuardError."""
         body = json.dumps(question(texts, direction, origin, restore)).encode()
@@ -114,7 +116,7 @@ class AsyncClient:
             raise GuardError(f"the guard at {self._url} did not answer: {type(error).__name__}") from error
 
     async def check_text(
-        self, text: str, *, direction: Direction = "input", origin: str = "", restore: str = ""
+        self, text: str, *, direction: Direction = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over one text. Raises GuardError."""
         return await self.check([text], direction=direction, origin=origin, restore=restore)

@@ -12,7 +12,7 @@ from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.scanning import Scanner, ScanResult
 from sigmaguard.wire.body import apply_edits
-from sigmaguard_agents.guard.answer import Answer, Found
+from sigmaguard_agents.guard.answer import Answer, Found, Origins, origins
 from sigmaguard_agents.guard.answer import Direction as DirectionName
 from sigmaguard_policies import policies_root
 
@@ -34,13 +34,14 @@ class LocalGuard:
         self._vaults: OrderedDict[str, Vault] = OrderedDict()
 
     def check(
-        self, texts: Sequence[str], *, direction: DirectionName = "input", origin: str = "", restore: str = ""
+        self, texts: Sequence[str], *, direction: DirectionName = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over texts that belong to one exchange. Raises ValueError for an unknown origin."""
         way = Direction(direction)
-        said_by = Origin(origin) if origin else Origin.USER if way is Direction.INPUT else Origin.ASSISTANT
+        default = Origin.USER if way is Direction.INPUT else Origin.ASSISTANT
         segments = [
-            Segment(f"/segments/{at}/text", said_by, text, message=f"/segments/{at}") for at, text in enumerate(texts)
+            Segment(f"/segments/{at}/text", Origin(said_by) if said_by else default, text, message=f"/segments/{at}")
+            for at, (text, said_by) in enumerate(zip(texts, origins(texts, origin), strict=True))
         ]
         with self._lock:  # the scanner's memory is not for several threads
             found = self._scanner.scan_segments(segments, way)
@@ -53,7 +54,7 @@ class LocalGuard:
         return self._answer(found, changed, token)
 
     def check_text(
-        self, text: str, *, direction: DirectionName = "input", origin: str = "", restore: str = ""
+        self, text: str, *, direction: DirectionName = "input", origin: Origins = "", restore: str = ""
     ) -> Answer:
         """The verdict over one text."""
         return self.check([text], direction=direction, origin=origin, restore=restore)

@@ -16,6 +16,7 @@ from sigmaguard_agents.guard import (
     AsyncClient,
     Blocked,
     Client,
+    GuardAround,
     GuardError,
     GuardStep,
     LocalGuard,
@@ -167,6 +168,26 @@ def test_a_step_in_a_langchain_chain(local: LocalGuard) -> None:
     assert "123456" not in seen[-1].content and isinstance(seen[-1], HumanMessage)
     with pytest.raises(Blocked):
         chain.invoke({"question": CODE})
+
+
+def test_around_a_model_values_come_back(local: LocalGuard) -> None:
+    seen: list[Any] = []
+
+    def model(messages: Any) -> AIMessage:
+        seen.extend(messages)
+        return AIMessage("said " + messages[-1].content)
+
+    prompt = ChatPromptTemplate.from_messages([("human", "first TICKET-654321"), ("human", "{question}")])
+    chain = prompt | GuardAround(local, RunnableLambda(model))
+    assert chain.invoke({"question": TICKET}).content == "said " + TICKET
+    assert [one.content for one in seen] == ["first TICKET-<TICKET_1>", "please close TICKET-<TICKET_2> today"]
+    assert GuardAround(local, lambda text: text.upper())("hello") == "HELLO"
+    with pytest.raises(Blocked):
+        chain.invoke({"question": CODE})
+    with pytest.raises(Blocked):
+        GuardAround(local, lambda _: CODE)("hello")
+    with pytest.raises(ValueError, match="2 texts have 1 origins"):
+        local.check(["a", "b"], origin=["user"])
 
 
 def test_a_step_keeps_every_kind_of_value(local: LocalGuard) -> None:
