@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.proxy.scripted import Gateway, chat, completion, gateway, whole
 
 INLINE = policy_of(blocks("forbidden"), masks("swordfish"))
 FAULTS = pytest.mark.parametrize("on_fault", list(OnFault))
-POOL = {"pool_threads": 2, "pool_queue": 4}
+POOL: dict[str, Any] = {"pool_threads": 2, "pool_queue": 4}
 
 
 async def crowd(gate: Gateway, count: int, word: str = "text") -> list[Seen]:
