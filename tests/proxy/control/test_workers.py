@@ -170,6 +170,7 @@ async def test_the_toggle_under_load(server: Server) -> None:
     running = False
     await asyncio.gather(*loads)
     assert {(status, mode) for _, status, mode in answers} <= {(403, "enforce"), (200, "shadow"), (200, "off")}
+    print(f"the last request under the old mode was sent {max(lags) * 1000:.0f} ms after the toggle was turned")
     assert max(lags) < 1.0, lags
 
 
@@ -197,7 +198,14 @@ async def test_killed_workers_hold_nothing_and_come_back(server: Server, upstrea
     await until_known(server, key)
     upstream.gate.clear()
     loop = asyncio.get_running_loop()
-    stuck = [loop.create_task(server.chat("Hello", key)) for _ in range(3)]
+
+    async def get_stuck() -> tuple[int, str]:
+        # a worker may not know the key yet, and the place of the request before may just be given back
+        while (answer := await server.chat("Hello", key))[0] in (401, 429):
+            pass
+        return answer
+
+    stuck = [loop.create_task(get_stuck()) for _ in range(3)]
     await until(lambda: upstream.waiting == 3, 20.0)
     before = set(server.workers())
     assert len(before) == WORKERS
