@@ -51,7 +51,7 @@ def kinds(regions: Sequence[str] = REGIONS) -> tuple[Kind, ...]:
 def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
     return (
         _kind("EMAIL", "EMAIL_ADDRESS", generic.Email, needs=("@",), digits=0, chars=320),
-        _kind("IBAN", "IBAN_CODE", generic.Iban, digits=8, chars=68),
+        _kind("IBAN", "IBAN_CODE", lambda: generic.Iban(), digits=8, chars=68),
         _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, chars=24),
         _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90),
         _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),

@@ -41,8 +41,7 @@ class Tagger:
     def _probabilities(self, text: str, spans: list[tuple[int, int]]) -> npt.NDArray[np.float32]:
         rows = [features(text[start:end], text[start - 1 : start] if start else "") for start, end in spans]
         ids = np.array(rows, dtype=np.int64).reshape(-1, FEATURES)
-        answer: npt.NDArray[np.float32] = self._session.run(None, {"ids": ids})[0]
-        return answer
+        return np.asarray(self._session.run(None, {"ids": ids})[0], dtype=np.float32)
 
     def _decode(self, text: str, spans: list[tuple[int, int]], chances: npt.NDArray[np.float32]) -> list[Name]:
         """Runs of tags joined into names: what begins or goes on, of one label; as sure as its surest word."""

@@ -84,8 +84,8 @@ async def ask(client: openai.AsyncOpenAI, text: str, *, api: str, is_streamed: b
     messages: Any = [{"role": "user", "content": text}]
     if not is_streamed:
         return (await client.chat.completions.create(model="m", messages=messages)).choices[0].message.content or ""
-    stream = await client.chat.completions.create(model="m", messages=messages, stream=True)
-    return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+    chunks: Any = await client.chat.completions.create(model="m", messages=messages, stream=True)
+    return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
 
 
 def hidden(gate: Gateway, values: tuple[str, ...] = VALUES) -> bool:
