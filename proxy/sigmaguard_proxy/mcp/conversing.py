@@ -26,6 +26,7 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     parse_messages,
 )
+from sigmaguard_proxy.mcp.oauth import challenge
 from sigmaguard_proxy.mcp.out import Out
 from sigmaguard_proxy.mcp.process import Meter
 from sigmaguard_proxy.mcp.refuse import refusal_message
@@ -358,6 +359,8 @@ class Conversation:
     def _head(self, answer: Answer) -> Mapping[str, str]:
         headers = CIMultiDict(answer.headers)
         headers.update(self._exchange.headers())
+        if answer.status == 401:
+            headers.update(challenge(answer.headers, self._exchange.request, self._endpoint.name))
         return headers
 
 

@@ -32,6 +32,7 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     parse_messages,
 )
+from sigmaguard_proxy.mcp.oauth import WELL_KNOWN, metadata
 from sigmaguard_proxy.mcp.older import OlderTransport
 from sigmaguard_proxy.mcp.out import HttpOut, Out
 from sigmaguard_proxy.mcp.pins import PinBook
@@ -117,6 +118,18 @@ class Gateway:
             return self.refused(exchange, refusal, reading.messages, out)
 
         return await through(self.services, self.record, exchange, stages, refuse)
+
+    async def any(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Whatever another worker hands over."""
+        return await (self.describe(request) if request.path.startswith("/.well-known/") else self.handle(request))
+
+    async def describe(self, request: web.BaseRequest) -> web.StreamResponse:
+        """`/.well-known/oauth-protected-resource/mcp/{server}`: public, as the standard wants it."""
+        name = request.path.removeprefix(f"{WELL_KNOWN}/mcp/").strip("/")
+        endpoint = self.endpoints.get(name)
+        if endpoint is None or not endpoint.settings.url or not endpoint.settings.pass_authorization:
+            return web.json_response({"error": "not_found"}, status=404)
+        return await metadata(self.services.session, endpoint.settings, request, name)
 
     def refused(
         self, exchange: Exchange, refusal: Refusal, messages: list[Message], out: HttpOut

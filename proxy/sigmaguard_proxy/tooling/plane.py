@@ -40,12 +40,13 @@ class ToolPlane:
             path = socket_file(Path(settings.data), "mcp.sock")
             if worker:
                 self._forwarder = Forwarder(path)
-                mounts["mcp"] = self._forwarder.handle
+                mounts["mcp"] = mounts[".well-known"] = self._forwarder.handle
             else:
                 self.gateway = Gateway(services, parsed, self.tooling, record, pins_path(settings))
                 mounts["mcp"] = self.gateway.handle
+                mounts[".well-known"] = self.gateway.describe
                 if settings.workers > 1:
-                    self._keeper = Keeper(path, self.gateway.handle)
+                    self._keeper = Keeper(path, self.gateway.any)
         self.egress: Egress | None = None
         if settings.egress:
             self.egress = Egress(services, parse_egress(settings.egress), self.tooling, record)

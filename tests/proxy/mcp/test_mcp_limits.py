@@ -222,6 +222,31 @@ async def test_credentials_are_stored_and_the_callers_own_stay_here(serve, odd, 
         assert not {"x-api-key", "Cookie", "x-sigmaguard-key"} & set(one)
 
 
+async def test_oauth_goes_through_with_the_metadata_told_for_our_address(serve, odd, http):
+    async def says(req) -> web.Response:
+        if req.path.startswith("/.well-known/oauth-protected-resource"):
+            return web.json_response(
+                {"resource": "https://tools.test/mcp", "authorization_servers": ["https://as.test"]}
+            )
+        if req.headers.get("Authorization") == "Bearer token":
+            return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}})
+        told = 'Bearer error="invalid_token", resource_metadata="https://tools.test/.well-known/x"'
+        return web.Response(status=401, text="who are you?", headers={"WWW-Authenticate": told})
+
+    url = await odd(says)
+    served = await serve({"servers": {"box": {"url": url, "pass_authorization": True}, "closed": {"url": url}}})
+    status, headers, _ = await posted(http, served, request("ping"))
+    place = f"{served.url}/.well-known/oauth-protected-resource/mcp/box"
+    assert status == 401 and f'error="invalid_token", resource_metadata="{place}"' in headers["WWW-Authenticate"]
+    async with http.get(place) as answer:
+        told = await answer.json()
+    assert told == {"resource": f"{served.url}/mcp/box", "authorization_servers": ["https://as.test"]}
+    status, _, _ = await posted(http, served, request("ping"), Authorization="Bearer token")
+    assert status == 200
+    async with http.get(place.replace("/box", "/closed")) as answer:
+        assert answer.status == 404
+
+
 async def test_pages_of_other_origins_are_refused(serve, odd, http):
     async def says(_) -> web.Response:
         return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}})
