@@ -5,6 +5,7 @@ input; what comes from it (call arguments, answers to sampling) is output. Metho
 walked whole.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ LISTS: Mapping[str, str] = {
 GREETINGS = frozenset({"initialize", "server/discover"})
 DOCUMENTS = frozenset({"resources/read", "prompts/get"})
 _OWN_META = "io.modelcontextprotocol/"
+_STRUCTURE = frozenset({"type", "format", "$schema", "$ref", "title", "name"})
+_IDENTIFIER = re.compile(r"[\w$#/.:-]{1,64}", re.ASCII)
 
 
 def shape_of(result: Any) -> str:
@@ -94,10 +97,20 @@ def _list(collector: Collector, key: str, result: Mapping[str, Any]) -> None:
     items = result.get(key)
     for at, item in enumerate(items if isinstance(items, list) else ()):
         path = f"/result/{key}/{at}"
-        collector.walk(path, item, Origin.TOOL_DEFINITION, "", path, ALL)
+        found = Collector()
+        found.walk(path, item, Origin.TOOL_DEFINITION, "", path, ALL)
+        # a schema's own words, one by one, say nothing, cost a look each, and mislead a classifier
+        collector.segments += [one for one in found.segments if not _is_structure(one)]
     for other, value in result.items():
         if other not in (key, "nextCursor", "_meta", "cacheScope", "resultType"):
             _walk(collector, f"/result/{escape(other)}", value, Origin.TOOL_DEFINITION)
+
+
+def _is_structure(segment: Segment) -> bool:
+    """Whether a text is part of a definition's build: an identifier where only identifiers stand."""
+    *_, above, last = segment.path.split("/")
+    stands = last in _STRUCTURE or above == "required"
+    return stands and _IDENTIFIER.fullmatch(segment.text) is not None
 
 
 def _meta(collector: Collector, params: Any, origin: Origin, path: str = "/params") -> None:
