@@ -114,6 +114,7 @@ class DataPlane:
             host, port = settings.address("listen")
             site = web.TCPSite(self._runner, host, port, reuse_port=settings.workers > 1 or None, backlog=1024)
         await site.start()
+        _limit_unread(site, settings.unread_timeout_s)
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -126,3 +127,16 @@ class DataPlane:
         await self.services.outbound.close()
         await self.services.session.close()
         self.services.inspecting.pool.close()
+
+
+def _limit_unread(site: web.BaseSite, seconds: float) -> None:
+    """Has the kernel end connections whose caller takes nothing for so long; accepted ones inherit it (tcp(7)).
+
+    A timer of our own would cost every write; where there is no such option (macOS) nothing ends them.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    server = getattr(site, "_server", None)  # aiohttp tells the addresses of its sockets, not the sockets
+    if option is None or server is None:
+        return
+    for listening in server.sockets:
+        listening.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))

@@ -30,8 +30,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     demo provider is started. `policy` a shipped name or a file. `mode` the start mode where the store
     holds no toggle. `data` the folder everything is kept in. `workers` processes sharing the port.
     `database_url` (SQLAlchemy) and `redis_url` empty: embedded. `require_keys` refuses callers without
-    a virtual key. `connect_timeout_s`, `read_timeout_s` towards an upstream; `drain_s` how long a
-    shutdown waits for exchanges under way. `memory_entries` texts whose verdict is remembered a worker.
+    a virtual key. `connect_timeout_s`, `read_timeout_s` towards an upstream; `unread_timeout_s` how long
+    a caller may take nothing of its answer before it is cut off (Linux); `drain_s` how long a shutdown
+    waits for exchanges under way. `memory_entries` texts whose verdict is remembered a worker.
     `pool_threads` threads for pooled detectors a worker. `pool_queue` inspections that may wait before
     new ones are shed. `otlp_endpoint` turns tracing on. `log_exchanges` logs an event for
     every exchange, not only for blocked and failed ones. `admin_url` is the admin port as a browser
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     require_keys: bool = False
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 300.0
+    unread_timeout_s: float = 300.0
     drain_s: float = 20.0
     memory_entries: int = 100_000
     pool_threads: int = 2
@@ -86,6 +88,7 @@ DOCUMENTED = {
     "require_keys": "refuse callers without a virtual key (true or false)",
     "connect_timeout_s": "seconds to reach an upstream",
     "read_timeout_s": "seconds an upstream may stay silent",
+    "unread_timeout_s": "seconds a caller may take nothing of its answer before it is cut off",
     "drain_s": "seconds a shutdown waits for exchanges under way",
     "memory_entries": "texts a worker remembers the findings of",
     "pool_threads": "threads a worker inspects with",
@@ -177,7 +180,14 @@ def _checked(settings: Settings) -> Settings:
         settings.address("admin")
     if not 1 <= settings.workers <= 256:
         raise ConfigError(f"--workers {settings.workers}: between 1 and 256")
-    for name in ("connect_timeout_s", "read_timeout_s", "memory_entries", "pool_threads", "pool_queue"):
+    for name in (
+        "connect_timeout_s",
+        "read_timeout_s",
+        "unread_timeout_s",
+        "memory_entries",
+        "pool_threads",
+        "pool_queue",
+    ):
         if getattr(settings, name) <= 0:
             raise ConfigError(f"{name}: must be more than 0")
     cleaned = parse_upstreams([f"{name}={url}" for name, url in settings.upstreams.items()], "upstreams")

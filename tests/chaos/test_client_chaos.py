@@ -130,6 +130,18 @@ async def test_readers_that_never_read_and_leave_are_cleaned_up() -> None:
         recorded_once(records, [])
 
 
+async def test_a_reader_that_never_reads_again_is_cut_off_and_its_provider_let_go() -> None:
+    flood = Flood()
+    async with gateway(POLICY, script=flood, unread_timeout_s=0.5) as gate:
+        gate.provider.scripts[MESSAGES] = whole({"type": "message", "content": []})
+        async with lazy_reader(gate), asyncio.timeout(DEADLINE_S):
+            await until(lambda: flood.ended == 1)  # the caller is still connected, for all it knows
+            records = await gate.recorder.after(1)
+        assert [record.status for record in records] == [499]
+        assert (await see(gate, path=MESSAGES)).status == 200
+        await at_rest(gate)
+
+
 class Wire(asyncio.Transport):
     """A transport that carries nothing and remembers whether it reads."""
 
