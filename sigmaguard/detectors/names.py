@@ -11,7 +11,7 @@ from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding
 from sigmaguard.pii.language import language
 from sigmaguard.pii.plausible import plausible
-from sigmaguard.pii.source import source_reading
+from sigmaguard.pii.source import as_prose, source_reading
 from sigmaguard.pii.tagger import Name
 from sigmaguard.policy.load import convert
 from sigmaguard.policy.pack import Rule
@@ -62,7 +62,7 @@ class NamesDetector:
         for at, reading in enumerate(readings):
             rows.setdefault(self._language(reading.text), []).append(at)
         for which, chosen in rows.items():
-            many = self._models[which].many([readings[at].text for at in chosen])
+            many = self._models[which].many([as_prose(readings[at].text) for at in chosen])
             for at, names in zip(chosen, many, strict=True):
                 found[at] = self._findings(readings[at], names)
         return found
