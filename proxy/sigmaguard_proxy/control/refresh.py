@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.model import Mode
 from sigmaguard_proxy.control.change import generation_of
 from sigmaguard_proxy.control.directory import SnapshotDirectory
-from sigmaguard_proxy.control.rows import Rows, load_rows, save_rows, saved_rows
-from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder
+from sigmaguard_proxy.control.rows import Rows, load_modes, load_rows, save_rows, saved_rows
+from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder, turned
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError
 from sigmaguard_proxy.tasks import Tasks
@@ -50,6 +51,7 @@ class Refresher:
         while True:
             try:
                 rows = await self._load()
+                await asyncio.to_thread(save_rows, self._folder, rows)
                 break
             except DatabaseDownError as error:
                 self._database_is_down = True
@@ -107,21 +109,26 @@ class Refresher:
                 self._log.error("snapshot_refused", reason=str(error))
 
     async def _refresh(self, directory: SnapshotDirectory | None) -> None:
+        modes: dict[str, Mode] | None = None
         async with self._database.read() as connection:
             generation = await generation_of(connection)
+            if directory is not None and generation != directory.snapshot.generation:
+                modes = await load_modes(connection)
         if self._database_is_down:
             self._log.info("database_back")
             self._database_is_down = False
-        if directory is None or generation == directory.snapshot.generation:
+        if directory is None or modes is None:
             return
-        snapshot = await asyncio.to_thread(self._builder.build, await self._load())
+        # the toggle first: it must not wait for the rest to be read and compiled on a busy machine
+        directory.swap(turned(directory.snapshot, modes))
+        rows = await self._load()
+        snapshot = await asyncio.to_thread(self._builder.build, rows)
         directory.swap(snapshot)
+        await asyncio.to_thread(save_rows, self._folder, rows)
         self._log.info("snapshot_in_force", generation=snapshot.generation, problems=len(snapshot.problems))
         for hear in self._changed:
             hear(snapshot)
 
     async def _load(self) -> Rows:
         async with self._database.read(isolated=True) as connection:
-            rows = await load_rows(connection)
-        await asyncio.to_thread(save_rows, self._folder, rows)
-        return rows
+            return await load_rows(connection)

@@ -151,6 +151,11 @@ async def load_rows(connection: AsyncConnection) -> Rows:
     )
 
 
+async def load_modes(connection: AsyncConnection) -> dict[str, Mode]:
+    """The toggles alone, by scope."""
+    return {row.scope: row.mode for row in await _fetch(connection, select(toggles), ToggleRow)}
+
+
 async def _fetch(connection: AsyncConnection, statement: Select[*tuple[Any, ...]], kind: type[T]) -> tuple[T, ...]:
     rows = (await connection.execute(statement)).mappings().all()
     fields = kind.__struct_fields__

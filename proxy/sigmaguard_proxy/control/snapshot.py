@@ -80,6 +80,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
+def turned(snapshot: Snapshot, modes: Mapping[str, Mode]) -> Snapshot:
+    """The same state under other toggles; its generation is still the old one."""
+    tenants = {name: msgspec.structs.replace(tenant, mode=modes.get(name)) for name, tenant in snapshot.tenants.items()}
+    return msgspec.structs.replace(snapshot, mode=modes.get(EVERYWHERE), tenants=tenants)
+
+
 class SnapshotBuilder:
     """Lays rows out. Keeps what it compiled; a policy that no longer compiles is replaced by what ran before."""
 
