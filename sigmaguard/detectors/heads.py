@@ -4,8 +4,8 @@ Reads the same tree as `shape`. A gate made of heads lets far fewer texts throug
 """
 
 from collections.abc import Sequence
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes  # type: ignore[attr-defined,unused-ignore]
+from re import _parser as parser  # type: ignore[attr-defined,unused-ignore]
 from typing import Any
 
 import re2

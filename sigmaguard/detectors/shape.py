@@ -6,8 +6,8 @@ Reads the tree that `re` itself parses (`re._parser`, the only way to it); match
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes  # type: ignore[attr-defined,unused-ignore]
+from re import _parser as parser  # type: ignore[attr-defined,unused-ignore]
 from typing import Any
 
 import msgspec

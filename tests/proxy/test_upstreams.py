@@ -1,6 +1,7 @@
 """Where a path leads: names, protocols, and the first provider where nothing else fits."""
 
 import pytest
+
 from sigmaguard_proxy.upstreams import Upstreams
 
 BOTH = {"openai": "https://a", "groq": "https://b/openai", "anthropic": "https://c"}
