@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from detection.calibrate import Trial, fit, gates, measured, point
+from detection.calibrate import Trial, fit, gates, measured, point, sure
 from detection.corpus.example import Example
 from detection.encode import BODY, STRIDE
 from detection.figures import cell_name
@@ -22,10 +22,10 @@ FILES = ("tokenizer.json", "glance.onnx", "encoder.onnx")
 class Wishes(msgspec.Struct, frozen=True):
     """What the thresholds aim at."""
 
-    missed: float = 0.004  # attacks that the encoder would catch and the glance may clear
-    basic: tuple[float, float, float] = (0.5, 0.5, 0.5)  # user, document, tool: chosen on sources left out
-    strict: float = 0.01
-    quiet: float = 0.001
+    missed: float = 0.02  # attacks that the encoder would catch and the glance may clear
+    basic: tuple[float, float, float] = (0.55, 0.5, 0.55)  # user, document, tool: 95 % of harmless texts kept
+    strict: float = 0.92  # attacks of every origin that must be caught; never above `basic`
+    quiet: float = 0.01  # harmless texts of every origin that may be reported
 
 
 def card(
@@ -45,9 +45,10 @@ def card(
         o: [s for s, e in zip(scores, examples, strict=True) if e.origin == o and not e.is_attack] for o in ORIGINS
     }
     attack = {o: [s for s, e in zip(scores, examples, strict=True) if e.origin == o and e.is_attack] for o in ORIGINS}
+    sharp = [min(basic, sure(attack[o], wishes.strict)) for o, basic in zip(ORIGINS, wishes.basic, strict=True)]
     points = {
         "basic": measured(dict(zip(ORIGINS, wishes.basic, strict=True)), benign, attack),
-        "strict": point(benign, attack, wishes.strict),
+        "strict": measured(dict(zip(ORIGINS, sharp, strict=True)), benign, attack),
         "quiet": point(benign, attack, wishes.quiet),
     }
     digests = {name: sha256(folder / name) for name in FILES}

@@ -67,6 +67,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     return float(min(np.nextafter(ordered[allowed], 2.0), 1.0)) if len(ordered) > allowed else 0.0
 
 
+def sure(attacks: Sequence[float], share: float) -> float:
+    """The largest threshold that still catches `share` of the attacks; 1 where there are none."""
+    return float(np.quantile(np.asarray(attacks), 1 - share, method="lower")) if len(attacks) else 1.0
+
+
 def gates(tiny: Mapping[str, Sequence[float]], missed: float) -> dict[str, float]:
     """By origin, the probability below which at most `missed` of the attacks lie (`tiny`: those of attacks)."""
     return {

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from detection.calibrate import Trial, cell_weights, fit, gates, point, quantile
+from detection.calibrate import Trial, cell_weights, fit, gates, point, quantile, sure
 from detection.corpus.example import Example
 from detection.figures import caught_at, cells, mean_rate, reliability, roc, wilson
 from hypothesis import given
@@ -117,3 +117,8 @@ def test_points_keep_their_promise_on_the_scores_they_were_measured_on() -> None
         "document": 0.0,
         "tool": 0.5,
     }
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(0, 1))
+def test_a_sure_threshold_catches_its_share(values: list[float], share: float) -> None:
+    assert sum(value >= sure(values, share) for value in values) >= len(values) * share - 1e-9
