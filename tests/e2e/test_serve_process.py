@@ -1,0 +1,227 @@
+"""`sigmaguard serve` as a newcomer meets it: a real process, its banner, its signals, its workers, its mistakes."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+
+STARTS_S = 60.0
+BANNER_ENDS = "A streamed answer:"
+
+
+@dataclass
+class Served:
+    """A running server and what it printed when it was ready."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    admin: str
+    banner: str
+
+    async def chat(self, text: str, **more: object) -> tuple[int, dict[str, object], dict[str, str]]:
+        """One chat completion: status, body, headers."""
+        body = {"model": "demo", "messages": [{"role": "user", "content": text}], **more}
+        url = f"{self.url}/v1/chat/completions"
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
+            return answer.status, orjson.loads(await answer.read()), dict(answer.headers)
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, *flags: str) -> AsyncIterator[Served]:
+    """A server on free ports with its data under `folder`; ends it with SIGTERM and expects a clean exit."""
+    port, admin = free_ports()
+    arguments = [
+        "serve",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--admin",
+        f"127.0.0.1:{admin}",
+        "--data",
+        str(folder / "data"),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sigmaguard_proxy.cli", *arguments, *flags),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        async with asyncio.timeout(STARTS_S):
+            while not any(BANNER_ENDS in line for line in lines[:-1]):
+                line = await process.stdout.readline()
+                if not line:
+                    assert process.stderr is not None
+                    pytest.fail(f"it ended: {(await process.stderr.read()).decode()[-2000:]}")
+                lines.append(line.decode())
+        await ready(f"http://127.0.0.1:{port}/readyz")
+        yield Served(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", "".join(lines))
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STARTS_S):
+            await process.communicate()
+    assert process.returncode == 0
+
+
+async def ready(url: str) -> None:
+    """Waits until a URL answers 200."""
+    async with asyncio.timeout(STARTS_S), aiohttp.ClientSession() as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.05)
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens on."""
+    import socket
+
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+async def test_the_first_five_minutes(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        assert "built-in demo model" in served.banner and "Become the owner" in served.banner
+        commands = re.findall(r"^\s+(curl .*)$", served.banner, re.M)
+        assert len(commands) == 3
+        answers = []
+        for command in commands:
+            run = await asyncio.create_subprocess_exec(*shlex.split(command), stdout=asyncio.subprocess.PIPE)
+            out, _ = await run.communicate()
+            answers.append(out.decode())
+        masked, blocked, streamed = answers
+        assert "anna.schmidt@example.org" in orjson.loads(masked)["choices"][0]["message"]["content"]
+        error = orjson.loads(blocked)["error"]
+        assert error["type"] == "sigmaguard_blocked" and error["code"]
+        assert streamed.count("data: ") > 3 and streamed.rstrip().endswith("data: [DONE]")
+
+        status, body, headers = await served.chat("Write to anna.schmidt@example.org")
+        assert status == 200 and headers["x-sigmaguard-verdict"] == "mask" and headers["x-sigmaguard-mode"] == "enforce"
+        # the demo model echoes what it was sent, and its own count of it shows that it never saw the address
+        assert body["choices"]
+
+
+async def test_a_term_signal_lets_what_is_under_way_finish(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served, aiohttp.ClientSession() as session:
+        text = "word " * 3000
+        body = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": text}]}
+        async with session.post(f"{served.url}/v1/chat/completions", json=body) as answer:
+            first = await answer.content.readany()
+            served.process.send_signal(signal.SIGTERM)
+            rest = await answer.content.read()
+        assert (first + rest).rstrip().endswith(b"data: [DONE]")
+        with pytest.raises(aiohttp.ClientError):
+            for _ in range(200):  # the listener closes within the drain
+                await served.chat("hello")
+                await asyncio.sleep(0.05)
+    verified = await sigmaguard("audit", "verify", "--data", str(tmp_path / "data"))
+    assert verified[0] == 0, verified
+
+
+async def test_a_worker_that_dies_is_replaced_and_metrics_add_up(tmp_path: Path) -> None:
+    async with serving(tmp_path, "--workers", "2") as served:
+        for number in range(20):
+            status, _, _ = await served.chat(f"hello {number}")
+            assert status == 200
+        assert await scraped(served.admin, "sigmaguard_exchanges_total", 20) == 20
+        victim = children(served.process.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        async with asyncio.timeout(STARTS_S):
+            while victim in children(served.process.pid) or len(children(served.process.pid)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # another process' children raise no event
+        await ready(f"{served.url}/readyz")
+        assert (await served.chat("still there?"))[0] == 200
+    assert (await sigmaguard("audit", "verify", "--data", str(tmp_path / "data")))[0] == 0
+    code, out, _ = await sigmaguard("audit", "export", "--data", str(tmp_path / "data"))
+    exchanges = [line for line in map(orjson.loads, out.splitlines()) if line["kind"] == "exchange"]
+    assert code == 0 and len({line["exchange"] for line in exchanges}) == len(exchanges) >= 21
+
+
+def children(pid: int) -> list[int]:
+    """The serving worker processes."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if b"sigmaguard_proxy.cli" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+async def scraped(admin: str, name: str, least: float) -> float:
+    """The sum of a metric over its series, once it has reached `least` (workers tell once a second)."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{admin}/metrics") as answer:
+                text = await answer.text()
+            total = sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + "{"))
+            if total >= least:
+                return total
+            await asyncio.sleep(0.1)
+
+
+async def sigmaguard(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    """A command run to its end: exit code, output, errors."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sigmaguard_proxy.cli", *arguments),
+        cwd=cwd,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(STARTS_S):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), errors.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "says"),
+    [
+        (["serve", "--polcy", "basic"], "", "--polcy"),
+        (["serve", "--policy", "bassic"], "", "basic"),
+        (["serve", "--mode", "on"], "", "shadow"),
+        (["serve", "--listen", "8003"], "", "HOST:PORT"),
+        (["serve", "--upstream", "openai"], "", "NAME=URL"),
+        (["serve", "--workers", "0"], "", "between 1 and 256"),
+        (["serve"], "polcy: basic\n", "did you mean `policy`"),
+        (["serve"], "workers: [1\n", "not YAML"),
+        (["serve", "--config", "nowhere.yaml"], "", "no such file"),
+        (["policy", "show", "nothing"], "", "off, strict"),
+        (["audit", "verify", "--data", "nowhere"], "", "nowhere"),
+        (["frobnicate"], "", "serve"),
+    ],
+)
+async def test_a_mistake_is_refused_with_its_place_and_the_remedy(
+    arguments: list[str], settings: str, says: str, tmp_path: Path
+) -> None:
+    if settings:
+        (tmp_path / "sigmaguard.yaml").write_text(settings)
+    code, _, errors = await sigmaguard(*arguments, cwd=tmp_path)
+    assert code == 2 and says in errors and "Traceback" not in errors, errors
+
+
+async def test_a_taken_port_is_said_plainly(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        port = served.url.rpartition(":")[2]
+        (tmp_path / "other").mkdir()
+        code, _, errors = await sigmaguard(
+            "serve", "--listen", f"127.0.0.1:{port}", "--admin", "127.0.0.1:0", cwd=tmp_path / "other"
+        )
+        assert code == 2 and "--listen" in errors and "Traceback" not in errors, errors
