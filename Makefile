@@ -42,7 +42,7 @@ bench-peers:
 	bench/.peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
 	npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/.peers/portkey @portkey-ai/gateway
 
-# Trains the injection classifier from nothing, judges and times it: two hours on two cores, resumable.
+# Trains the injection classifier from nothing, judges and times it: hours on two cores, resumable.
 # Without corpora in ../shared/data name their folder in SIGMAGUARD_CORPORA; ARGS=--sample takes a minute.
 DETECTION := build/detection
 bench-detection: $(STAMP)-dev
