@@ -145,39 +145,43 @@ class GuardedStream:
         """Puts what of a chunk may leave into `_pieces`; whether the answer ends with it."""
         since = perf_counter()
         ends = False
-        run: list[Frame] = []
-        try:
-            for event in self._events(chunk):
-                frame = self._frame(event)
-                ends = ends or frame.ends
-                if run and not _goes_on(run[0], frame):
-                    self._grow(run)
-                if self._guard.stopped:
-                    break
-                if self._tools is not None and await self._stops(out, frame):
-                    break
-                if frame.closes or frame.wholes:
-                    self._pieces.append(await self._ending(out, frame))
-                elif frame.deltas:
-                    run.append(frame)
-                    if self._tools is not None:
-                        self._grow(run)
-                else:
-                    self._pieces.append(self._frames.keep(frame))
-                if self._guard.stopped:
-                    break
-        finally:  # also before an event that cannot be read: what came before it counts
-            self._grow(run)
+        events = self._events(chunk)
+        channels = self._channels(events)
+        for place, event in enumerate(events):
+            frame = self._frame(event)
+            ends = ends or frame.ends
+            if self._tools is not None and await self._stops(out, frame):
+                break
+            if frame.closes or frame.wholes:
+                self._pieces.append(await self._ending(out, frame))
+            elif frame.deltas:
+                more = channels[place] != "" and channels[place] == channels[place + 1]
+                self._pieces.append(self._growing(frame, more=more))
+            else:
+                self._pieces.append(self._frames.keep(frame))
+            if self._guard.stopped:
+                break
         self._busy_s += perf_counter() - since
         return ends
 
-    def _grow(self, run: list[Frame]) -> None:
-        """Frames of one channel that came in one piece: looked at as one, so a burst costs one look."""
-        for place, frame in enumerate(run, 1):
-            if self._guard.stopped:
+    def _channels(self, events: Sequence[SseEvent]) -> list[str]:
+        """The one channel each event only adds text to, empty where it does anything else; one more, empty, at the end.
+
+        Events that came in one piece and grow one channel are looked at as one, so a burst costs one look. They are
+        read ahead by a codec of their own: the stream's own one has to see them as they leave.
+        """
+        found = [""] * (len(events) + 1)
+        if len(events) == 1 or self._tools is not None:
+            return found
+        ahead = self._codec.stream()
+        for place, event in enumerate(events):
+            try:
+                frame = ahead.decode(event.raw, event.event, event.data)
+            except WireError:
                 break
-            self._pieces.append(self._growing(frame, more=place < len(run)))
-        run.clear()
+            if len(frame.deltas) == 1 and not frame.closes and not frame.wholes:
+                found[place] = frame.deltas[0].channel
+        return found
 
     async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:
         """Whether a tool call that is complete with this frame stops the answer."""
@@ -375,10 +379,3 @@ class GuardedStream:
             self._record(self._exchange)
         except FaultError as error:
             self._exchange.faults.append(error.fault)
-
-
-def _goes_on(first: Frame, frame: Frame) -> bool:
-    """Whether a frame only adds more text to the one channel of a first frame."""
-    if len(first.deltas) != 1 or len(frame.deltas) != 1 or frame.closes or frame.wholes:
-        return False
-    return first.deltas[0].channel == frame.deltas[0].channel

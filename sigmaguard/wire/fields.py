@@ -9,6 +9,7 @@ from binascii import Error, a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
+from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.locate import key_pointer
 from sigmaguard.wire.pointer import escape
@@ -87,6 +88,9 @@ class Collector:
         elif kind is dict:
             self._object(path, value, origin, role, message, opaque)
         elif kind is list:
+            # bounded by us, not by however much stack the interpreter happens to have
+            if path.count("/") > DEEPEST:
+                raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")
             for at, inner in enumerate(value):
                 if type(inner) in _WALKED:
                     self.walk(f"{path}/{at}", inner, origin, role, message, opaque)
@@ -94,6 +98,8 @@ class Collector:
     def _object(
         self, path: str, value: dict[str, Any], origin: Origin, role: str, message: str, opaque: frozenset[str]
     ) -> None:
+        if path.count("/") > DEEPEST:
+            raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")
         for key, inner in value.items():
             kind = type(inner)
             if kind is str:
@@ -111,6 +117,7 @@ class Collector:
         self.walk("", {key: value for key, value in body.items() if key not in known}, origin)
 
 
+DEEPEST = 200  # levels; JSON schemas in the wild stay under 40
 _WALKED = frozenset({str, dict, list})
 
 
