@@ -85,6 +85,7 @@ class StreamGuard:
             channel = self._channels[delta.channel] = _Channel(self, delta)
         if more and channel.acting:
             channel.take(delta.text)
+            channel.waiting = channel.waiting and _UNBROKEN.isdisjoint(delta.text)
             return ""
         return channel.feed(delta.text)
 
