@@ -159,7 +159,7 @@ def litellm(upstream: str, folder: str) -> Server | None:
     )
     port = free_port()
     command = [str(binary), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
-    return Server("litellm", command, port, folder=folder)
+    return _peer("litellm", command, port, folder=folder)
 
 
 def portkey(upstream: str) -> Server | None:
@@ -170,4 +170,15 @@ def portkey(upstream: str) -> Server | None:
         return None
     port = free_port()
     headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: {upstream}/v1")
-    return Server("portkey", [node, str(script), f"--port={port}", "--headless"], port, headers=headers)
+    return _peer("portkey", [node, str(script), f"--port={port}", "--headless"], port, headers=headers)
+
+
+def _peer(
+    name: str, command: Sequence[str], port: int, *, headers: Sequence[str] = (), folder: str | None = None
+) -> Server | None:
+    """A peer's server; None, and a line that says so, where it does not start: the others are still compared."""
+    try:
+        return Server(name, command, port, headers=headers, folder=folder)
+    except SystemExit as error:
+        print(f"{error}: left out", flush=True)
+        return None
