@@ -85,12 +85,13 @@ class Collector:
         if kind is str:
             if value and not (opaque and is_binary_url(value)):
                 self.segments.append(Segment(path, origin, value, role, message))
+        elif path.count("/") > DEEPEST:
+            # bounded by us, not by however much stack the interpreter happens to have
+            if kind is dict or kind is list:
+                raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")
         elif kind is dict:
             self._object(path, value, origin, role, message, opaque)
         elif kind is list:
-            # bounded by us, not by however much stack the interpreter happens to have
-            if path.count("/") > DEEPEST:
-                raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")
             for at, inner in enumerate(value):
                 if type(inner) in _WALKED:
                     self.walk(f"{path}/{at}", inner, origin, role, message, opaque)
@@ -98,8 +99,6 @@ class Collector:
     def _object(
         self, path: str, value: dict[str, Any], origin: Origin, role: str, message: str, opaque: frozenset[str]
     ) -> None:
-        if path.count("/") > DEEPEST:
-            raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")
         for key, inner in value.items():
             kind = type(inner)
             if kind is str:
