@@ -171,8 +171,8 @@ class GuardedStream:
         read ahead by a codec of their own: the stream's own one has to see them as they leave.
         """
         found = [""] * (len(events) + 1)
-        if len(events) == 1 or self._tools is not None:
-            return found
+        if len(events) == 1 or self._tools is not None or not self._guard.holding:
+            return found  # nothing is held, or every frame is judged by itself
         ahead = self._codec.stream()
         for place, event in enumerate(events):
             try:
