@@ -26,6 +26,7 @@ check: $(STAMP)-dev
 
 # Speed: everything against a bare forwarder in one run, into bench/results. `bench-quick` is its first table
 # alone; `bench-peers` brings LiteLLM's proxy and Portkey's gateway to stand beside (left out otherwise).
+# Portkey's 1.15.2 answers every stream with 500 under a newer @hono/node-server, hence the override.
 BENCH := cd bench && PYTHONPATH=. ../$(BIN)/python -m
 bench: $(STAMP)-bench
 	$(BENCH) gateway.run $(ARGS)
@@ -39,8 +40,10 @@ bench-quick: $(STAMP)-bench
 
 bench-peers:
 	$(PYTHON) -m venv bench/.peers/litellm
-	bench/.peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
-	npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/.peers/portkey @portkey-ai/gateway
+	bench/.peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.108.7'
+	mkdir -p bench/.peers/portkey
+	echo '{"overrides": {"@hono/node-server": "1.13.8"}}' > bench/.peers/portkey/package.json
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/.peers/portkey @portkey-ai/gateway@1.15.2
 
 # Trains the injection classifier from nothing, judges and times it: hours on two cores, resumable.
 # Without corpora in ../shared/data name their folder in SIGMAGUARD_CORPORA; ARGS=--sample takes a minute.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.measuring import Table, common_arguments, compare, heading, rows_of, store
 from gateway.picture import bars
-from gateway.servers import Server, bare, litellm, nginx, portkey, provider, sigmaguard
+from gateway.servers import Server, bare, litellm, nginx, portkey, provider, rules, sigmaguard
 
 KINDS = ("small", "chat", "seen", "stream")
 
@@ -39,8 +39,9 @@ def start(upstream: str, folder: str, policies: Sequence[str], *, peers: bool) -
     found: list[Server | None] = [
         bare(upstream),
         sigmaguard("off", upstream, folder, "--mode", "off"),
-        sigmaguard("shadow", upstream, folder, "--mode", "shadow"),
+        rules(upstream, folder),
         *(sigmaguard(policy, upstream, folder, policy=policy) for policy in policies),
+        sigmaguard("shadow", upstream, folder, "--mode", "shadow"),
         nginx(upstream, folder),
     ]
     if peers:

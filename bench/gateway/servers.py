@@ -6,12 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".peers"  # filled by `make bench-peers`
+LITELLMS = (PEERS / "litellm", HERE.parents[1] / ".venv" / "litellm")  # the second by `make setup-litellm`
 TICKS = os.sysconf("SC_CLK_TCK")
 START_S = 90.0  # LiteLLM takes half a minute
 
@@ -28,16 +32,16 @@ class Server:
         headers: Sequence[str] = (),
         folder: str | None = None,
         admin: int = 0,
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.admin_url = f"http://127.0.0.1:{admin}" if admin else ""
         self.headers = tuple(headers)
-        env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-        self._process = subprocess.Popen(
-            command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        env = {**os.environ, "PYTHONPATH": str(HERE.parent), **environ}
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed by stop()
+        self._process = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=self._said)
         self._wait()
 
     def _wait(self) -> None:
@@ -47,10 +51,15 @@ class Server:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             if self._process.poll() is not None:
-                raise SystemExit(f"{self.name} ended at once with {self._process.returncode}")
+                raise SystemExit(f"{self.name} ended at once with {self._process.returncode}: {self._last_words()}")
             time.sleep(0.1)
         self.stop()
         raise SystemExit(f"{self.name} did not open its port within {START_S:g} s")
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said.read().decode(errors="replace").splitlines() if line.strip()]
+        return next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "it said nothing")
 
     @property
     def pid(self) -> int:
@@ -92,6 +101,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._said.close()
 
 
 def free_port() -> int:
@@ -129,6 +139,13 @@ def sigmaguard(name: str, upstream: str, folder: str, *flags: str, policy: str =
     return Server(name, command, port, folder=folder, admin=admin)
 
 
+def rules(upstream: str, folder: str) -> Server:
+    """Sigmaguard with everything of `basic` but the classifier."""
+    pack = Path(folder) / "rules.yaml"
+    pack.write_text("name: rules\nextends: basic\ndetectors: {injection: {enabled: false}}\n")
+    return sigmaguard("rules", upstream, folder, policy=str(pack))
+
+
 def nginx(upstream: str, folder: str) -> Server | None:
     """nginx as a plain reverse proxy; None where it is not installed."""
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -148,18 +165,21 @@ def nginx(upstream: str, folder: str) -> Server | None:
 
 
 def litellm(upstream: str, folder: str) -> Server | None:
-    """LiteLLM's proxy, guardrails off; None where `make bench-peers` has not brought it."""
-    binary = PEERS / "litellm" / "bin" / "litellm"
-    if not binary.exists():
+    """LiteLLM's proxy, guardrails off; None where neither `make bench-peers` nor `make setup-litellm` brought it."""
+    binary = next((place / "bin" / "litellm" for place in LITELLMS if (place / "bin" / "litellm").exists()), None)
+    if binary is None:
         return None
     config = Path(folder) / "litellm.yaml"
+    # without a master key it asks nobody who they are, as our own servers here; it wants that said
     config.write_text(
         "model_list:\n  - model_name: bench\n    litellm_params:\n      model: openai/bench\n"
         f"      api_base: {upstream}/v1\n      api_key: bench\nlitellm_settings:\n  telemetry: false\n"
+        "general_settings:\n  dangerously_permit_weak_or_unset_master_key: true\n"
     )
     port = free_port()
     command = [str(binary), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
-    return _peer("litellm", command, port, folder=folder)
+    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it asks the network for prices when it starts
+    return _peer("litellm", command, port, folder=folder, environ=local)
 
 
 def portkey(upstream: str) -> Server | None:
@@ -173,12 +193,10 @@ def portkey(upstream: str) -> Server | None:
     return _peer("portkey", [node, str(script), f"--port={port}", "--headless"], port, headers=headers)
 
 
-def _peer(
-    name: str, command: Sequence[str], port: int, *, headers: Sequence[str] = (), folder: str | None = None
-) -> Server | None:
+def _peer(name: str, command: Sequence[str], port: int, **how: Any) -> Server | None:
     """A peer's server; None, and a line that says so, where it does not start: the others are still compared."""
     try:
-        return Server(name, command, port, headers=headers, folder=folder)
+        return Server(name, command, port, **how)
     except SystemExit as error:
         print(f"{error}: left out", flush=True)
         return None
