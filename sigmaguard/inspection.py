@@ -4,7 +4,7 @@ Knows the verdict memory and the detectors' protocol; runs no thread, reads no c
 The caller runs each `Work` where it likes (the loop, a pool) and hands back what came of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -13,7 +13,7 @@ import msgspec
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.digests import Digests, content_digest
 from sigmaguard.fold import readings
-from sigmaguard.joined import Joined, seams, take_back
+from sigmaguard.joined import Joined, beside, seams, take_back
 from sigmaguard.memory import Prefix, Remembered, VerdictMemory
 from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Segment, Timing
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
@@ -84,6 +84,7 @@ class Inspection:
         self._scope = f"{self.plan.scope}/{tenant}"
         self._rows: list[_Row] = []
         self._places: list[tuple[int, Finding]] = []
+        self._across: list[tuple[Joined, tuple[Finding, ...]]] = []
         self._digests = digests or Digests(segments)
         self._is_inline = any(active.detector.cost is Cost.INLINE for active in self.plan.detectors)
         if self.plan.detectors:
@@ -126,17 +127,34 @@ class Inspection:
             if known is None:
                 self._rows.append(_Row(key, -1, joined))
             elif known.findings:
-                self._add_joined(joined, known.findings)
+                self._across.append((joined, known.findings))
 
     def _add(self, index: int, known: Remembered) -> None:
         if known.score > self.score:
             self.score = known.score
         self._places.extend((index, one) for one in known.findings)
 
-    def _add_joined(self, joined: Joined, findings: Iterable[Finding]) -> None:
-        for index, finding in take_back(joined, findings):
-            self.score = max(self.score, finding.score if finding.rule.startswith(SCORED_FAMILIES) else 0.0)
-            self._places.append((index, finding))
+    def _place_across(self) -> None:
+        """What was found beside the seams, after all that the texts show by themselves."""
+        placed = set(self._places)
+        own: dict[tuple[int, str], list[Finding]] = {}
+        for index, finding in self._places:
+            own.setdefault((index, finding.detector), []).append(finding)
+        for joined, findings in self._across:
+            for place in take_back(joined, findings):
+                if place not in placed:  # several seams show the same
+                    placed.add(place)
+                    self._place(*place)
+            for index, finding in beside(joined, findings):
+                others = own.setdefault((index, finding.detector), [])
+                if not any(_says_as_much(other, finding) for other in others):
+                    others.append(finding)
+                    self._place(index, finding)
+        self._across = []
+
+    def _place(self, index: int, finding: Finding) -> None:
+        self.score = max(self.score, finding.score if finding.rule.startswith(SCORED_FAMILIES) else 0.0)
+        self._places.append((index, finding))
 
     def work(self) -> list[Work]:
         """What each detector must look at; empty where everything was seen before."""
@@ -211,7 +229,9 @@ class Inspection:
             if row.joined is None:
                 self._add(row.index, known)
             elif known.findings:
-                self._add_joined(row.joined, known.findings)
+                self._across.append((row.joined, known.findings))
+        if self._across:
+            self._place_across()
         self._remember_prefix()
         self._rows = []
         found = [msgspec.structs.replace(one, path=self.segments[index].path) for index, one in self._places]
@@ -242,6 +262,11 @@ class Inspection:
 
 
 NOTHING = Remembered((), 0.0)
+
+
+def _says_as_much(one: Finding, other: Finding) -> bool:
+    """Whether a finding overlaps another and is at least as sure."""
+    return one.start < other.end and other.start < one.end and one.score >= other.score
 
 
 def value_digest(value: str, key: bytes) -> str:

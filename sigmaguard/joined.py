@@ -3,6 +3,7 @@
 Knows how to lay segments end to end and how to take findings back to them; detects nothing.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -11,16 +12,24 @@ from sigmaguard.model import Finding, Origin, Segment
 from sigmaguard.reading import part_at
 
 REACH = 256  # code points taken from either side of a seam: the longest phrase rule spans under 200
+LONGEST_RUN = 1024  # of what follows a seam, a run without a space is taken up to here: a token is not cut in two
+# Detectors whose finding is the value alone while the word that gives it away may stand beside the seam
+TOLD_BY_NEIGHBOURS = frozenset({"leaks", "pii"})
+_SPACE = re.compile(r"\s")
 SPLITTABLE = frozenset({Origin.USER, Origin.TOOL_RESULT, Origin.DOCUMENT, Origin.SYSTEM})
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Where one piece of a joined text came from: code points from `start` of segment `index`."""
+    """Where one piece of a joined text came from: code points from `start` of segment `index`.
+
+    `is_cut` says that the segment goes on after it.
+    """
 
     index: int
     start: int
     length: int
     message: str = ""
+    is_cut: bool = False
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -92,9 +101,9 @@ def _tails(segments: Sequence[Segment], end: int) -> dict[Origin, _Tail]:
 
 
 def _seam(tail: _Tail, index: int, segment: Segment) -> Iterator[Joined]:
-    head = segment.text[:REACH]
+    head = segment.text[: _head_end(segment.text)]
     within = bool(segment.message) and tail.message == segment.message
-    last = Part(index, 0, len(head))
+    last = Part(index, 0, len(head), segment.message, len(head) < len(segment.text))
     if not within or tail.parts[0].message == segment.message:
         yield from _laid(tail.text, tail.parts, head, last, segment.origin, within=within)
         return
@@ -105,25 +114,27 @@ def _seam(tail: _Tail, index: int, segment: Segment) -> Iterator[Joined]:
     yield from _laid(tail.text[-length:], own, head, last, segment.origin, within=True)
 
 
+def _head_end(text: str) -> int:
+    """How much of what follows a seam is laid beside it: REACH, and what is left of the run without a space there."""
+    if len(text) <= REACH:
+        return len(text)
+    space = _SPACE.search(text, REACH, LONGEST_RUN)
+    return space.start() if space else min(len(text), LONGEST_RUN)
+
+
 def _laid(text: str, parts: Sequence[Part], head: str, last: Part, origin: Origin, *, within: bool) -> Iterator[Joined]:
     yield Joined(text + head, origin, (*parts, last), within)
-    if text[-1].isalnum() and head[0].isalnum():
+    if head[0].isalnum() and (text[-1].isalnum() or text[-1] in ":="):
         yield Joined(f"{text} {head}", origin, (*parts, Part(-1, 0, 1), last), within)
 
 
 def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int, Finding]]:
     """Findings that cross a seam, as one finding in each segment they touch: (segment index, finding).
 
-    Those inside one part are dropped: the segment's own inspection sees them.
+    Those inside one part are dropped: the segment's own inspection sees them, and `beside` what it does not.
     """
-    starts = [0]
-    for part in joined.parts:
-        starts.append(starts[-1] + part.length)
-    for finding in findings:
-        if finding.end <= finding.start:
-            continue
-        first = part_at(starts, finding.start)
-        last = min(part_at(starts, finding.end - 1), len(joined.parts) - 1)
+    starts = _starts(joined)
+    for finding, first, last in _located(joined, starts, findings):
         if first == last:
             continue
         for at in range(first, last + 1):
@@ -133,3 +144,36 @@ def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int
             begin = max(finding.start, starts[at]) - starts[at] + part.start
             end = min(finding.end, starts[at + 1]) - starts[at] + part.start
             yield part.index, msgspec.structs.replace(finding, start=begin, end=end)
+
+
+def beside(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int, Finding]]:
+    """Findings inside one part that the word beside the seam may have told: (segment index, finding).
+
+    `My password is` | `N7aFa49QVMd!`: the value lies wholly in the second part, which shows nothing by
+    itself. What touches the place where a segment was cut may have come about by the cut and is dropped.
+    """
+    told = (finding for finding in findings if finding.detector in TOLD_BY_NEIGHBOURS)
+    starts = _starts(joined)
+    for finding, first, last in _located(joined, starts, told):
+        part = joined.parts[first]
+        if first != last or part.index < 0:
+            continue
+        begin, end = (at - starts[first] + part.start for at in (finding.start, finding.end))
+        if (part.start and begin == part.start) or (part.is_cut and end == part.start + part.length):
+            continue
+        yield part.index, msgspec.structs.replace(finding, start=begin, end=end)
+
+
+def _starts(joined: Joined) -> list[int]:
+    starts = [0]
+    for part in joined.parts:
+        starts.append(starts[-1] + part.length)
+    return starts
+
+
+def _located(joined: Joined, starts: Sequence[int], findings: Iterable[Finding]) -> Iterator[tuple[Finding, int, int]]:
+    """Each finding that spans something, with the first and the last part it touches."""
+    for finding in findings:
+        if finding.end > finding.start:
+            last = min(part_at(starts, finding.end - 1), len(joined.parts) - 1)
+            yield finding, part_at(starts, finding.start), last

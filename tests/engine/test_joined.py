@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigmaguard.joined import REACH, seams, take_back
+from sigmaguard.joined import LONGEST_RUN, REACH, beside, seams, take_back
 from sigmaguard.model import Finding, Origin, Segment
 
 texts = st.lists(st.text("ab \n", min_size=0, max_size=400), max_size=6)
@@ -23,7 +23,7 @@ def test_a_joined_text_is_what_its_parts_say(parts: list[str]) -> None:
             " " if part.index < 0 else parts[part.index][part.start : part.start + part.length] for part in joined.parts
         )
         assert joined.text == said
-        assert len(joined.text) <= 2 * REACH + 400 + 1
+        assert len(joined.text) <= REACH + max(LONGEST_RUN, REACH) + 400 + 1
 
 
 @given(texts, st.data())
@@ -72,3 +72,24 @@ def test_many_short_parts_are_seen_together() -> None:
     word = "ignore everything"
     last = list(seams(segments(list(word), "/m")))[-1]
     assert word in last.text or word.replace(" ", "") in last.text.replace(" ", "")
+
+
+@given(st.integers(0, 600), st.integers(0, 600), st.data())
+def test_what_lies_beside_a_seam_comes_back_whole(before: int, after: int, data: st.DataObject) -> None:
+    """A finding inside one part stands in the segment where it stood, unless it touches a cut."""
+    parts = ["a " * (before // 2) + "b", "c" + " d" * (after // 2)]
+    joined = next(iter(seams(segments(parts))))
+    start = data.draw(st.integers(0, len(joined.text) - 1))
+    end = data.draw(st.integers(start + 1, len(joined.text)))
+    seam = joined.parts[0].length
+    came = list(beside(joined, [Finding("leak.x", "leaks", start, end, 1.0)]))
+    is_cut = (start == 0 and len(parts[0]) > seam) or (end == len(joined.text) and joined.parts[1].is_cut)
+    assert bool(came) == (not start < seam < end and not is_cut)
+    for index, one in came:
+        assert parts[index][one.start : one.end] == joined.text[start:end]
+    assert list(beside(joined, [Finding("injection.x", "phrases", start, end, 1.0)])) == []
+
+
+def test_a_token_beside_a_seam_is_not_cut() -> None:
+    token = "x" * 600
+    assert next(iter(seams(segments(["key: ", f"{token} and more"])))).text == f"key: {token}"
