@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from leaks import apart
 from leaks.corpus import SEED, documents
 from leaks.finders import DetectSecrets, Finder, Sigmaguard
 from leaks.score import Score, score
@@ -33,16 +34,24 @@ def main() -> None:
     for finder in finders:
         scores[finder.name] = score(finder, corpus)
         print(f"{finder.name}: {len(corpus)} documents in {scores[finder.name].seconds:.1f} s", flush=True)
+    in_two = apart.compare(corpus)
+    print(f"in two messages: {in_two}", flush=True)
     packages = []
     for package in arguments.packages:
         packages.append(compare(package, finders))
         print(f"{package}: {packages[-1]['counts']}", flush=True)
     lines = [*_heading(arguments.documents, arguments.seed), *_totals(scores), *_kinds(scores), *_false(scores)]
+    lines += _apart(in_two)
     lines += _packages(packages)
     print("\n".join(lines))
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "secrets.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    raw = {"seed": arguments.seed, "scores": {name: _plain(one) for name, one in scores.items()}, "packages": packages}
+    raw: dict[str, Any] = {
+        "seed": arguments.seed,
+        "scores": {name: _plain(one) for name, one in scores.items()},
+        "in_two_messages": in_two,
+    }
+    raw["packages"] = packages
     (arguments.out / "secrets.json").write_bytes(orjson.dumps(raw, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -108,6 +117,15 @@ def _false(scores: dict[str, Score]) -> list[str]:
     ]
     lines += [f"| {kind} | {' | '.join(str(one.false[kind]) for one in scores.values())} |" for kind in kinds]
     return [*lines, ""]
+
+
+def _apart(one: dict[str, Any]) -> list[str]:
+    return [
+        "## Cut in two neighbouring messages", "",
+        f"With the cut right before its value, {one['covered']} of {one['planted']} secrets are still covered; the second "
+        f"message by itself shows {one['alone']} of them. Over {one['cuts']} cuts at a space anywhere, {one['false']} "
+        "look-alike lines are called a secret.", "",
+    ]  # fmt: skip
 
 
 def _packages(packages: Sequence[dict[str, Any]]) -> list[str]:
