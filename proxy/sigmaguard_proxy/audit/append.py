@@ -6,7 +6,9 @@ deadlock on SQLite and on PostgreSQL alike.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add, itemgetter
 from typing import Any
 
 from sqlalchemy import Table, insert, select, update
@@ -16,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sigmaguard_proxy.audit import tables
 from sigmaguard_proxy.audit.chain import Head, Signed, checkpoint_message, genesis, link
 from sigmaguard_proxy.audit.keys import Signer
-from sigmaguard_proxy.audit.rows import EXCHANGE, Row, columns
+from sigmaguard_proxy.audit.rows import EXCHANGE, Row
 
 CHECKPOINT_RECORDS = 10_000
 CHECKPOINT_EVERY_US = 300 * 1_000_000
@@ -51,7 +53,7 @@ class Appender:
             heads[tenant] = self._sign(head, now_us)
         if not stored:
             return heads
-        await connection.execute(insert(tables.records), stored)
+        await _insert(connection, stored)
         await self._store_contents(connection, rows)
         await count(connection, stored, now_us)
         await self._store_heads(connection, heads)
@@ -119,7 +121,7 @@ def _values(head: Head, row: Row) -> dict[str, Any]:
         "id": row.id,
         "kind": row.kind,
         "at_us": row.at_us,
-        **columns(row.kind, row.facts, row.personal),
+        **row.columns,
         "facts": row.facts,
         "personal": row.personal,
         "personal_digest": digests[1],
@@ -131,35 +133,62 @@ def _values(head: Head, row: Row) -> dict[str, Any]:
     }
 
 
+async def _insert(connection: AsyncConnection, stored: Sequence[Mapping[str, Any]]) -> None:
+    """Stores records, as text with values in order: what SQLAlchemy does to a value costs more than the insert."""
+    dialect = connection.dialect
+    known = _INSERTS.get(dialect.name)
+    if known is None:
+        compiled = insert(tables.records).compile(dialect=dialect)
+        known = _INSERTS[dialect.name] = (str(compiled), itemgetter(*(compiled.positiontup or ())))
+    statement, in_order = known
+    await connection.exec_driver_sql(statement, [in_order(values) for values in stored])
+
+
+_INSERTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] = {}
+
+
 async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]], now_us: int) -> None:
     """Adds records to the counts and latencies, by hour and, where recent, by minute."""
-    sums: dict[tuple[Any, ...], list[int]] = {}
-    spread: dict[tuple[Any, ...], list[int]] = {}
+    sums: dict[tuple[str, int, int, tuple[str, ...]], list[int]] = {}
+    spread: Counter[tuple[str, int, str, int, int]] = Counter()
     for row in stored:
         if row["kind"] != EXCHANGE:
             continue
         tenant, minute = row["tenant"], row["at_us"] // MINUTE_US
         measured = _measured(row)
+        about = _dimensions(row)
         for span in (60,) if row["at_us"] < now_us - MINUTES_KEPT_US else (1, 60):
             begins = minute - minute % span
-            into = sums.setdefault((tenant, span, begins, *(row[name] for name in DIMENSIONS)), [0] * len(MEASURES))
-            for at, value in enumerate(measured):
-                into[at] += value
-            for what in ("added", "total", "first_token"):
-                if row[f"{what}_us"] >= 0:
-                    spread.setdefault((tenant, span, what, begins, bucket(row[f"{what}_us"])), [0])[0] += 1
-    await _add(connection, tables.counts, ("tenant", "span", "minute", *DIMENSIONS), MEASURES, sorted(sums.items()))
+            place = (tenant, span, begins, about)
+            into = sums.get(place)
+            sums[place] = list(measured) if into is None else list(map(add, into, measured))
+            for what, name in LATENCIES:
+                if row[name] >= 0:
+                    spread[tenant, span, what, begins, bucket(row[name])] += 1
+    totals = [
+        ((tenant, span, begins, *about), values) for (tenant, span, begins, about), values in sorted(sums.items())
+    ]
+    await _add(connection, tables.counts, ("tenant", "span", "minute", *DIMENSIONS), MEASURES, totals)
     places = ("tenant", "span", "what", "minute", "bucket")
-    await _add(connection, tables.latencies, places, ("exchanges",), sorted(spread.items()))
+    await _add(
+        connection,
+        tables.latencies,
+        places,
+        ("exchanges",),
+        [(place, [number]) for place, number in sorted(spread.items())],
+    )
 
 
 DIMENSIONS = ("agent", "model", "mode", "action", "intended", "rule")
+LATENCIES = (("added", "added_us"), ("total", "total_us"), ("first_token", "first_token_us"))
+_dimensions = itemgetter(*DIMENSIONS)
 MEASURES = ("exchanges", "errors", "input_tokens", "output_tokens", "cost_micros")
 
 
 def _measured(row: Mapping[str, Any]) -> tuple[int, ...]:
-    unknown_is_zero = (max(0, row[name]) for name in ("input_tokens", "output_tokens", "cost_micros"))
-    return (1, int(row["status"] >= 500), *unknown_is_zero)
+    tokens_in, tokens_out, cost = row["input_tokens"], row["output_tokens"], row["cost_micros"]
+    # what is unknown stands as -1 and counts for nothing
+    return (1, int(row["status"] >= 500), max(0, tokens_in), max(0, tokens_out), max(0, cost))
 
 
 async def _add(

@@ -77,7 +77,10 @@ class ActFacts(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A record on its way into the chain: everything but its place. `content` is encrypted, empty where none."""
+    """A record on its way into the chain: everything but its place. `content` is encrypted, empty where none.
+
+    `columns` are those of `searched`.
+    """
 
     tenant: str
     id: str
@@ -86,6 +89,7 @@ class Row(msgspec.Struct, frozen=True):
     facts: bytes
     personal: bytes
     content: bytes
+    columns: dict[str, Any]
 
     def digests(self) -> tuple[bytes, bytes, bytes]:
         """Of facts, personal part and content, as the chain wants them."""
@@ -110,7 +114,7 @@ def entry_to_row(entry: Entry, price: Price) -> Row:
     if isinstance(entry, Act):
         facts = ActFacts(_fit(entry.actor), _fit(entry.action), _fit(entry.target), entry.details)
         at_us, tenant = microseconds(entry.at), _fit(entry.tenant)
-        return Row(tenant, _fit(entry.id), ACT, at_us, msgspec.json.encode(facts), b"", b"")
+        return Row(tenant, _fit(entry.id), ACT, at_us, msgspec.json.encode(facts), b"", b"", searched(facts, ""))
     personal = Personal(
         salt=os.urandom(8).hex(),
         key=_fit(entry.subject.key),
@@ -121,19 +125,28 @@ def entry_to_row(entry: Entry, price: Price) -> Row:
     content = b""
     if entry.content is not None and any(entry.content):
         content = msgspec.msgpack.encode(Content(*entry.content))
+    exchange_facts = _facts(entry, price)
     return Row(
         tenant=_fit(entry.subject.tenant),
         id=_fit(entry.exchange),
         kind=EXCHANGE,
         at_us=microseconds(entry.at),
-        facts=msgspec.json.encode(_facts(entry, price)),
+        facts=msgspec.json.encode(exchange_facts),
         personal=msgspec.json.encode(personal),
         content=content,
+        columns=searched(exchange_facts, personal.key),
     )
 
 
 def _facts(record: ExchangeRecord, price: Price) -> Facts:
     findings = (*record.input_findings, *record.output_findings)
+    cost = price(record.model, record.input_tokens, record.output_tokens)
+    added, first, total = record.added_ms, record.first_token_ms, record.total_ms
+    score, timings = record.score, record.timings
+    # one sum finds out what would take a look at every number: almost always all are finite
+    if not math.isfinite(sum(timings.values()) + added + first + total + score + cost):
+        added, first, total, score, cost = map(_real, (added, first, total, score, cost))
+        timings = {name: _real(value) for name, value in timings.items()}
     return Facts(
         protocol=_fit(record.protocol),
         endpoint=_fit(record.endpoint),
@@ -148,17 +161,17 @@ def _facts(record: ExchangeRecord, price: Price) -> Facts:
         action=record.action,
         intended=record.intended,
         rule=_fit(record.rule),
-        score=_real(record.score),
-        rules=tuple(sorted({finding.rule for finding in findings})),
+        score=score,
+        rules=tuple(sorted({finding.rule for finding in findings})) if findings else (),
         faults=record.faults,
         outcomes=record.outcomes,
-        timings={name: round(_real(value), 4) for name, value in record.timings.items()},
-        added_ms=round(_real(record.added_ms), 3),
-        first_token_ms=round(_real(record.first_token_ms), 3),
-        total_ms=round(_real(record.total_ms), 3),
+        timings={name: round(value, 4) for name, value in timings.items()},
+        added_ms=round(added, 3),
+        first_token_ms=round(first, 3),
+        total_ms=round(total, 3),
         input_tokens=_whole(record.input_tokens),
         output_tokens=_whole(record.output_tokens),
-        cost_usd=_real(price(record.model, record.input_tokens, record.output_tokens)),
+        cost_usd=float(cost),
         request_bytes=_whole(record.request_bytes),
         response_bytes=_whole(record.response_bytes),
         method=_fit(record.method),
@@ -184,7 +197,11 @@ def decode_content(content: bytes) -> Content:
 
 def columns(kind: str, facts: bytes, personal: bytes) -> dict[str, Any]:
     """The searched columns of a row. Raises like `decode_facts`."""
-    said = decode_facts(kind, facts)
+    return searched(decode_facts(kind, facts), decode_personal(personal).key if personal and kind == EXCHANGE else "")
+
+
+def searched(said: Facts | ActFacts, key: str) -> dict[str, Any]:
+    """The columns that repeat what a record's facts and its personal part say."""
     if isinstance(said, ActFacts):
         return {**EMPTY, "actor": said.actor, "act": said.action, "target": said.target}
     return {
@@ -192,7 +209,7 @@ def columns(kind: str, facts: bytes, personal: bytes) -> dict[str, Any]:
         "endpoint": said.endpoint,
         "model": said.model,
         "agent": said.agent,
-        "key": decode_personal(personal).key if personal else "",
+        "key": key,
         "policy": said.policy,
         "mode": said.mode.value,
         "status": said.status,

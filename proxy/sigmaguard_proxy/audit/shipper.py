@@ -10,13 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sigmaguard_proxy.audit import positions
 from sigmaguard_proxy.audit.retention import Retention, keep_house
 from sigmaguard_proxy.audit.rows import Price
-from sigmaguard_proxy.audit.shipping import WAL_FOLDER, ShipLock, Shipping, unknown_price
+from sigmaguard_proxy.audit.shipping import BATCH_RECORDS, WAL_FOLDER, ShipLock, Shipping, unknown_price
 from sigmaguard_proxy.audit.source import Source
 from sigmaguard_proxy.audit.state import State, load_state, save_state
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
 
-POLL_S = 0.2
+POLL_S = (
+    0.2  # also between two batches of a database that keeps up: one of many records costs little more than one of few
+)
 TELL_EVERY_S = 0.5
 LOCK_POLL_S = 1.0
 BACKOFF_S = (0.1, 5.0)
@@ -149,7 +151,7 @@ class Shipper:
             self._log.info("audit_shipping_resumed")
         self.is_down, self._backoff = False, BACKOFF_S[0]
         self._tell(shipping)
-        return POLL_S if brought < 0 else 0.0
+        return POLL_S if brought < BATCH_RECORDS else 0.0
 
     def _failed(self, shipping: Shipping, error: Exception) -> float:
         if not self.is_down or not isinstance(error, DatabaseDownError):
