@@ -9,7 +9,9 @@ import aiohttp
 import pytest
 import zstandard
 
-from tests.control_site import Site, site
+from tests.control_site import provider, site
+from tests.e2e.test_serve_process import scraped, serving
+from tests.otlp import collector
 
 POLICY = """
 name: planted
@@ -64,34 +66,47 @@ async def fetched(session: aiohttp.ClientSession, url: str) -> bytes:
         return await answer.read()
 
 
-async def exercise(running: Site, text: str) -> list[tuple[str, bytes]]:
+async def exercise(client: aiohttp.ClientSession, base: str, text: str) -> list[tuple[str, bytes]]:
     """Sends everything that could go wrong with the text in it; what came back of errors and headers."""
     seen: list[tuple[str, bytes]] = []
-    base = f"http://127.0.0.1:{running.node.port}"
     chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
     headers = {"x-sigmaguard-agent": "planter"}
-    async with running.client.post(f"{base}/v1/chat/completions", json=chat, headers=headers) as answer:
+    async with client.post(f"{base}/v1/chat/completions", json=chat, headers=headers) as answer:
         assert answer.status == 200
         await answer.read()
         seen.append(("headers of an answer", repr(answer.headers).encode()))
     refused = {**chat, "messages": [{"role": "user", "content": f"{text} {REFUSED[0]}"}]}
-    async with running.client.post(f"{base}/v1/chat/completions", json=refused, headers=headers) as answer:
+    async with client.post(f"{base}/v1/chat/completions", json=refused, headers=headers) as answer:
         assert answer.status == 403
         seen.append(("a refusal", await answer.read() + repr(answer.headers).encode()))
-    async with running.client.post(f"{base}/v1/chat/completions", data=f'{{"broken": "{text}'.encode()) as answer:
+    async with client.post(f"{base}/v1/chat/completions", data=f'{{"broken": "{text}'.encode()) as answer:
         assert answer.status == 400
         seen.append(("a client's error", await answer.read()))
+    async with client.get(f"{base}/v1/customers/{text}", params={"q": text}) as answer:
+        assert answer.status >= 400
+        seen.append(("an unknown path", await answer.read()))
     return seen
+
+
+def leaks(seen: list[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    """Where which marker stands."""
+    markers = [*PLANTED.values(), REFUSED[1]]
+    return [(name, marker) for name, content in seen for marker in markers if marker.encode() in content]
+
+
+def planted(folder: Path) -> tuple[str, str]:
+    """The policy's file and a text with every value in it."""
+    policy = folder / "planted.yaml"
+    policy.write_text(POLICY)
+    return str(policy), "Please note: " + ". Also ".join(PLANTED) + "."
 
 
 async def test_no_planted_value_is_written_anywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)  # what a server at its most talkative would write
-    policy = tmp_path / "planted.yaml"
-    policy.write_text(POLICY)
-    text = "Please note: " + ". Also ".join(PLANTED) + "."
+    policy, text = planted(tmp_path)
     data = tmp_path / "data"
-    async with site(data, policy=str(policy), log_exchanges=True) as running:
-        seen = await exercise(running, text)
+    async with collector() as sink, site(data, policy=policy, log_exchanges=True, otlp_endpoint=sink.url) as running:
+        seen = await exercise(running.client, f"http://127.0.0.1:{running.node.port}", text)
         seen.append(("metrics", await fetched(running.client, f"{running.admin}/metrics")))
         owner = await running.claim_owner()
         audit = running.node._audit
@@ -108,6 +123,21 @@ async def test_no_planted_value_is_written_anywhere(tmp_path: Path, caplog: pyte
     sinks = {name for name, _ in seen}
     assert {"metrics", "the log", "a refusal"} < sinks
     assert any("sqlite" in name or name.endswith(".db") for name in sinks)
-    markers = [*PLANTED.values(), REFUSED[1]]
-    leaks = [(name, marker) for name, content in seen for marker in markers if marker.encode() in content]
-    assert leaks == []
+    assert leaks(seen) == []
+
+
+async def test_no_planted_value_is_traced_or_printed_by_a_real_process(tmp_path: Path) -> None:
+    policy, text = planted(tmp_path)
+    async with collector() as sink, provider() as upstream, aiohttp.ClientSession() as client:
+        (tmp_path / "sigmaguard.yaml").write_text(f"otlp_endpoint: {sink.url}\nlog_exchanges: true\n")
+        async with serving(tmp_path, "--policy", policy, "--upstream", f"openai={upstream.url}") as served:
+            seen = await exercise(client, served.url, text)
+            await scraped(served.admin, "sigmaguard_exchanges_total", 3)
+            seen.append(("metrics", await fetched(client, f"{served.admin}/metrics")))
+    # both have told of what they saw, so that there was something to look through
+    assert {"chat gpt-4o"} <= {span.name for span in sink.spans} and sink.metrics
+    assert served.errors.count("exchange_recorded") >= 3
+    seen += [("standard error", served.errors.encode()), ("standard output", served.banner.encode())]
+    seen += [("traces and metrics sent", sink.raw), ("spans", repr(sink.spans).encode())]
+    seen += [("metrics sent", repr(sink.metrics).encode()), *written(tmp_path / "data")]
+    assert leaks(seen) == []

@@ -21,12 +21,13 @@ BANNER_ENDS = "A streamed answer:"
 
 @dataclass
 class Served:
-    """A running server and what it printed when it was ready."""
+    """A running server and what it printed when it was ready; `errors` is its standard error once it has ended."""
 
     process: asyncio.subprocess.Process
     url: str
     admin: str
     banner: str
+    errors: str = ""
 
     async def chat(self, text: str, **more: object) -> tuple[int, dict[str, object], dict[str, str]]:
         """One chat completion: status, body, headers."""
@@ -66,12 +67,14 @@ async def serving(folder: Path, *flags: str) -> AsyncIterator[Served]:
                     pytest.fail(f"it ended: {(await process.stderr.read()).decode()[-2000:]}")
                 lines.append(line.decode())
         await ready(f"http://127.0.0.1:{port}/readyz")
-        yield Served(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", "".join(lines))
+        served = Served(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}", "".join(lines))
+        yield served
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(STARTS_S):
-            await process.communicate()
+            _, errors = await process.communicate()
+    served.errors = errors.decode()
     assert process.returncode == 0
 
 
