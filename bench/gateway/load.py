@@ -16,17 +16,21 @@ import msgspec
 import orjson
 import uvloop
 
+from gateway.planted import texts
+
 SENTENCE = "Please compare the opening hours of the two museums and tell me which one is nearer to the river. "
 
 
 class Kind(msgspec.Struct, frozen=True):
     """What is asked: `messages` in the chat of `chars` code points each, whether the last one is new
-    each time, and whether an answer of `chunks` frames is streamed (0: whole)."""
+    each time, and whether an answer of `chunks` frames is streamed (0: whole). `planted`: the last message
+    is a mail with personal data and secrets, and an answer without its address counts as failed."""
 
     messages: int = 1
     chars: int = 98
     is_new: bool = True
     chunks: int = 0
+    planted: int = 0
 
 
 KINDS = {
@@ -48,8 +52,9 @@ def kind_of(name: str) -> Kind:
     return Kind(**{key: int(value) for key, value in given.items()})  # type: ignore[arg-type]
 
 
-def bodies(kind: Kind) -> Iterator[bytes]:
-    """An endless row of request bodies."""
+def bodies(kind: Kind) -> Iterator[tuple[bytes, bytes]]:
+    """An endless row of request bodies, each with what must stand in its answer."""
+    mails = texts()
     text = (SENTENCE * (kind.chars // len(SENTENCE) + 1))[: kind.chars]
     history = [
         {"role": "assistant" if at % 2 else "user", "content": f"Turn {at}. {text}"} for at in range(kind.messages - 1)
@@ -57,17 +62,19 @@ def bodies(kind: Kind) -> Iterator[bytes]:
     number = 0
     while True:
         number += 1
-        last = f"Question {number if kind.is_new else 0}. {text}"
+        last, wanted = next(mails) if kind.planted else (f"Question {number if kind.is_new else 0}. {text}", "")
         body: dict[str, object] = {"model": "bench", "messages": [*history, {"role": "user", "content": last}]}
         if kind.chunks:
             body.update(stream=True, max_tokens=kind.chunks)
-        yield orjson.dumps(body)
+        yield orjson.dumps(body), wanted.encode()
 
 
 class Caller(asyncio.Protocol):
     """One connection that asks again as soon as it is answered."""
 
-    def __init__(self, place: str, rows: Iterator[bytes], results: "Results", headers: Sequence[str]) -> None:
+    def __init__(
+        self, place: str, rows: Iterator[tuple[bytes, bytes]], results: "Results", headers: Sequence[str]
+    ) -> None:
         lines = "".join(f"{line}\r\n" for line in headers)
         self._head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n"
@@ -77,6 +84,7 @@ class Caller(asyncio.Protocol):
         self._results = results
         self._buffer = bytearray()
         self._transport: asyncio.Transport
+        self._wanted = b""
         self._sent = 0.0
         self._first = 0.0
 
@@ -86,7 +94,7 @@ class Caller(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
-        body = next(self._rows)
+        body, self._wanted = next(self._rows)
         self._buffer.clear()
         self._first = 0.0
         self._sent = time.perf_counter()
@@ -101,7 +109,7 @@ class Caller(asyncio.Protocol):
         if not self._first and len(self._buffer) > end + 4:
             self._first = time.perf_counter()
         if self._complete(end):
-            ok = self._buffer.startswith(b"HTTP/1.1 200")
+            ok = self._buffer.startswith(b"HTTP/1.1 200") and self._wanted in self._buffer
             self._results.add(time.perf_counter() - self._sent, self._first - self._sent, ok)
             if self._results.is_over():
                 self._transport.close()

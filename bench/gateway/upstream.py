@@ -33,7 +33,8 @@ ANSWER = orjson.dumps(
 WHOLE = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)) + ANSWER
 
 
-def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
+def event(delta: dict[str, str], finish: str | None = None) -> bytes:
+    """One frame of a streamed answer."""
     body = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -48,15 +49,16 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-E
 WORDS = ["The", " museum", " opens", " at", " nine", " and", " closes", " at", " six", "."]
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
+    """Bytes as one HTTP chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 @functools.cache
 def stream_frames(count: int) -> list[bytes]:
     """`count` content frames and the two that end a stream, each as one HTTP chunk."""
-    frames = [_chunk(_event({"content": WORDS[i % len(WORDS)]})) for i in range(count)]
-    return [*frames, _chunk(_event({}, "stop")), _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
+    frames = [chunk(event({"content": WORDS[i % len(WORDS)]})) for i in range(count)]
+    return [*frames, chunk(event({}, "stop")), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
 
 
 FRAMES = 50  # of a streamed answer, unless the request's max_tokens says otherwise
@@ -79,12 +81,16 @@ class Provider(asyncio.Protocol):
         """Answers every complete request."""
         self._buffer += data
         while (body := self._take()) is not None:
-            if not _STREAM.search(body):
-                self._transport.write(WHOLE)
-                continue
-            asked = _COUNT.search(body)
-            self._transport.write(STREAM_HEAD)
-            self._send_frame(stream_frames(int(asked[1]) if asked else FRAMES), 0)
+            self.answer(body)
+
+    def answer(self, body: bytes) -> None:
+        """One answer."""
+        if not _STREAM.search(body):
+            self._transport.write(WHOLE)
+            return
+        asked = _COUNT.search(body)
+        self._transport.write(STREAM_HEAD)
+        self._send_frame(stream_frames(int(asked[1]) if asked else FRAMES), 0)
 
     def _take(self) -> bytes | None:
         """The next request's body, None where it is not complete."""
