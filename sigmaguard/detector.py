@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -67,4 +67,19 @@ class StreamingDetector(Detector, Protocol):
         len(text) when nothing could. Everything before it is final: no continuation of `text` adds,
         removes or changes a finding that starts before it and no finding crosses it.
         """
+        ...
+
+
+@runtime_checkable
+class QuickDetector(Detector, Protocol):
+    """A pooled detector that knows of most short texts at once what it would say of them.
+
+    `quick` runs on the event loop, for passages of at most `quick_chars` code points together; a passage it
+    answers None for goes to the pool. What it does answer is what `detect` would.
+    """
+
+    quick_chars: int
+
+    def quick(self, passages: Sequence[Passage]) -> list[list[Finding] | None]:
+        """Findings for each passage, in order; None where `detect` must be asked."""
         ...

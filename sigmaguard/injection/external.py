@@ -83,6 +83,10 @@ class ExternalModel:
             origin_name(origin)
         return [self._score(text) for text, _ in zip(texts, origins, strict=True)]
 
+    def glance(self, text: str, origin: str) -> Score | None:
+        """None: there is one tier, and nobody knows how fast it is."""
+        return None
+
     def _score(self, text: str) -> Score:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids = encoding.ids[:LIMIT_TOKENS]

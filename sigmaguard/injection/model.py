@@ -23,7 +23,8 @@ CHARS_PER_TOKEN = 16  # a text longer than limit_tokens times this is cut before
 
 
 class Score(msgspec.Struct, frozen=True):
-    """How sure the model is that a text attacks; `start` and `end` are code points of its worst window.
+    """How sure the model is that a text attacks; `start` and `end` are code points of its worst window, or of the
+    whole text where the first tier cleared every window.
 
     `tier` is the tier that decided (0: an external model). `truncated`: not all of the text was read.
     `windows` were glanced at, `encoded` of them went to the second tier.
@@ -50,6 +51,7 @@ class _Reading(msgspec.Struct, frozen=True):
     folded: Folded
     tokens: Tokens
     truncated: bool
+    size: int  # code points of the source that were read
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         if start >= end:
@@ -114,10 +116,19 @@ class InjectionModel:
         weights = [line.probability(float(logit)) for logit in logits[0][2:-1]]
         return list(_merged(reading, place[0], weights, at_least))
 
+    def glance(self, text: str, origin: str) -> Score | None:
+        """The score of a text that the first tier clears by itself, None where the second must look."""
+        name = origin_name(origin)
+        reading = self._read(text)
+        glanced = self._glances(reading, name)
+        gate = self.card.gate[name]
+        if any(probability >= gate for probability, _ in glanced):
+            return None
+        return self._cleared(reading, glanced)
+
     def _score(self, text: str, origin: str) -> Score:
         reading = self._read(text)
-        cuts = self._cuts(reading) if reading.tokens.ids else []
-        glanced = [(self._glanced(reading, cut, origin), cut) for cut in cuts]
+        glanced = self._glances(reading, origin)
         gate = self.card.gate[origin]
         worst, place, tier, encoded = 0.0, (0, 0), 1, 0
         for probability, cut in sorted(glanced, key=lambda each: (-each[0], each[1])):
@@ -130,8 +141,19 @@ class InjectionModel:
                     break
             elif place == (0, 0) or probability > worst:
                 worst, place, tier = probability, cut, 1
+        if not encoded:
+            return self._cleared(reading, glanced)
         start, end = reading.span(*place)
-        return Score(worst, start, end, tier, reading.truncated, len(cuts), encoded)
+        return Score(worst, start, end, tier, reading.truncated, len(glanced), encoded)
+
+    def _glances(self, reading: _Reading, origin: str) -> list[tuple[float, tuple[int, int]]]:
+        cuts = self._cuts(reading) if reading.tokens.ids else []
+        return [(self._glanced(reading, cut, origin), cut) for cut in cuts]
+
+    def _cleared(self, reading: _Reading, glanced: Sequence[tuple[float, tuple[int, int]]]) -> Score:
+        """What all windows were cleared of: there is no place to point at, so it is the whole text's score."""
+        worst = max((probability for probability, _ in glanced), default=0.0)
+        return Score(worst, 0, reading.size if glanced else 0, 1, reading.truncated, len(glanced), 0)
 
     def _read(self, text: str) -> _Reading:
         limit = self.card.limit_tokens
@@ -140,8 +162,8 @@ class InjectionModel:
         tokens = self._vocabulary.tokens(folded.text)
         cut = len(tokens.ids) > limit
         if cut:
-            tokens = Tokens(tokens.ids[:limit], tokens.offsets[:limit])
-        return _Reading(folded, tokens, cut or len(kept) < len(text))
+            del tokens.ids[limit:]
+        return _Reading(folded, tokens, cut or len(kept) < len(text), len(kept))
 
     def _cuts(self, reading: _Reading) -> list[tuple[int, int]]:
         return list(windows(len(reading.tokens.ids), self.card.window, self.card.stride))
