@@ -24,7 +24,10 @@ CHECKPOINT_RECORDS = 10_000
 CHECKPOINT_EVERY_US = 300 * 1_000_000
 BUCKETS_AN_OCTAVE = 8  # a bucket is 9 % wide, so its middle is at most 4.5 % off
 MINUTE_US = 60_000_000
+HOUR, DAY = 60, 1440  # spans in minutes
 MINUTES_KEPT_US = 2 * 1440 * MINUTE_US  # after two days hours tell enough
+
+Place = tuple[str, int, int, tuple[str, ...]]  # tenant, span, its first minute, dimensions
 
 
 class Appender:
@@ -148,8 +151,8 @@ _INSERTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]] 
 
 
 async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]], now_us: int) -> None:
-    """Adds records to the counts and latencies, by hour and, where recent, by minute."""
-    sums: dict[tuple[str, int, int, tuple[str, ...]], list[int]] = {}
+    """Adds records to the counts (by day and hour) and latencies (by hour), both by minute where recent."""
+    sums: dict[Place, list[int]] = {}
     spread: Counter[tuple[str, int, str, int, int]] = Counter()
     for row in stored:
         if row["kind"] != EXCHANGE:
@@ -157,14 +160,15 @@ async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]]
         tenant, minute = row["tenant"], row["at_us"] // MINUTE_US
         measured = _measured(row)
         about = _dimensions(row)
-        for span in (60,) if row["at_us"] < now_us - MINUTES_KEPT_US else (1, 60):
+        for span in (HOUR,) if row["at_us"] < now_us - MINUTES_KEPT_US else (1, HOUR):
             begins = minute - minute % span
-            place = (tenant, span, begins, about)
-            into = sums.get(place)
-            sums[place] = list(measured) if into is None else list(map(add, into, measured))
+            _sum_up(sums, (tenant, span, begins, about), measured)
             for what, name in LATENCIES:
                 if row[name] >= 0:
                     spread[tenant, span, what, begins, bucket(row[name])] += 1
+    for (tenant, span, begins, about), values in list(sums.items()):
+        if span == HOUR:  # few hours make a day: cheaper than to look at every record again
+            _sum_up(sums, (tenant, DAY, begins - begins % DAY, about), values)
     totals = [
         ((tenant, span, begins, *about), values) for (tenant, span, begins, about), values in sorted(sums.items())
     ]
@@ -177,6 +181,11 @@ async def count(connection: AsyncConnection, stored: Iterable[Mapping[str, Any]]
         ("exchanges",),
         [(place, [number]) for place, number in sorted(spread.items())],
     )
+
+
+def _sum_up(sums: dict[Place, list[int]], place: Place, values: Sequence[int]) -> None:
+    into = sums.get(place)
+    sums[place] = list(values) if into is None else list(map(add, into, values))
 
 
 DIMENSIONS = ("agent", "model", "mode", "action", "intended", "rule")

@@ -1,6 +1,6 @@
 """What a dashboard asks of the audit log. Reads only, always for one tenant, always bounded.
 
-Counts and quantiles come from tables kept by minute and by hour, so their cost follows the time asked
+Counts and quantiles come from tables kept by minute, hour and (counts) day, so their cost follows the time asked
 for and not the number of exchanges.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, TextClause, func, select, text, tuple_
+from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
-from sigmaguard_proxy.audit.append import MINUTE_US, bucket_middle
+from sigmaguard_proxy.audit.append import DAY, HOUR, MINUTE_US, bucket_middle
 from sigmaguard_proxy.audit.rows import ACT, ActFacts, Facts, Personal, decode_facts, decode_personal
 
 PAGE_LIMIT = 500
@@ -137,19 +137,20 @@ async def counts(
 ) -> list[Count]:
     """Sums by time bucket and, where asked, by one dimension; buckets without exchanges are left out.
 
-    Steps of whole hours reach back for ever, shorter ones two days. Raises ValueError where that would be
-    more than 5,000 buckets.
+    Steps of whole hours reach back for ever, shorter ones two days. Whole days are read from the counts by
+    day where steps are of whole days. Raises ValueError where that would be more than 5,000 buckets.
     """
     if step_minutes < 1 or (until_us - since_us) / (step_minutes * MINUTE_US) > GROUPS_LIMIT:
         raise ValueError(f"more than {GROUPS_LIMIT} buckets: ask for a longer step or a shorter time")
     table = tables.counts
-    span = 60 if step_minutes % 60 == 0 else 1
+    span = HOUR if step_minutes % HOUR == 0 else 1
+    between = _between(since_us, until_us, span)
     step = (table.c.minute - table.c.minute % step_minutes).label("step")
     group: list[ColumnElement[Any]] = [table.c[by]] if by else []
     sums = [func.sum(table.c[name]) for name in ("exchanges", "errors", "input_tokens", "output_tokens", "cost_micros")]
     statement = (
         select(step, *group, *sums)
-        .where(table.c.tenant == tenant, table.c.span == span, *_between(table.c.minute, since_us, until_us, span))
+        .where(table.c.tenant == tenant, _by_day(*between) if step_minutes % DAY == 0 else _piece(span, *between))
         .group_by(step, *group)
         .order_by(step, *group)
         .limit(GROUPS_LIMIT)
@@ -166,14 +167,16 @@ async def quantiles(
     Over more than six hours, the first and last hour count as a whole.
     """
     table = tables.latencies
-    span = 60 if until_us - since_us > HOURS_FROM_US else 1
+    span = HOUR if until_us - since_us > HOURS_FROM_US else 1
+    first, last = _between(since_us, until_us, span)
     statement = (
         select(table.c.bucket, func.sum(table.c.exchanges))
         .where(
             table.c.tenant == tenant,
             table.c.span == span,
             table.c.what == what,
-            *_between(table.c.minute, since_us, until_us, span),
+            table.c.minute >= first,
+            table.c.minute < last,
         )
         .group_by(table.c.bucket)
         .order_by(table.c.bucket)
@@ -208,11 +211,23 @@ def _conditions(which: Filter) -> list[ColumnElement[bool] | TextClause]:
     return found
 
 
-def _between(
-    minute: ColumnElement[Any], since_us: int, until_us: int, span: int
-) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _between(since_us: int, until_us: int, span: int) -> tuple[int, int]:
+    """The first minute and the one after the last, widened to whole buckets at the beginning."""
     first, last = since_us // MINUTE_US, -(-until_us // MINUTE_US)
-    return minute >= first - first % span, minute < last
+    return first - first % span, last
+
+
+def _piece(span: int, first: int, last: int) -> ColumnElement[bool]:
+    table = tables.counts
+    return and_(table.c.span == span, table.c.minute >= first, table.c.minute < last)
+
+
+def _by_day(first: int, last: int) -> ColumnElement[bool]:
+    """Whole days from the counts by day, what is left at both ends from those by hour: the sums are the same."""
+    begins, ends = -(-first // DAY) * DAY, last // DAY * DAY
+    if begins >= ends:
+        return _piece(HOUR, first, last)
+    return or_(_piece(HOUR, first, begins), _piece(DAY, begins, ends), _piece(HOUR, ends, last))
 
 
 def _numbers(row: Sequence[Any], start: int) -> list[int]:

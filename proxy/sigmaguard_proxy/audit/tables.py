@@ -114,7 +114,7 @@ positions = Table(
     Column("at_us", BigInteger, nullable=False),
 )
 
-# What a dashboard counts. `span` is the length of a time bucket in minutes: 1 (kept for two days) or 60;
+# What a dashboard counts. `span` is the length of a time bucket in minutes: 1 (kept for two days), 60 or 1440;
 # `minute` is when it begins, in minutes since 1970.
 counts = Table(
     "audit_counts",

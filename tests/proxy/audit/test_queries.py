@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
-from sigmaguard_proxy.audit import queries
+from sigmaguard_proxy.audit import queries, tables
 from sigmaguard_proxy.audit.append import MINUTE_US
 from sigmaguard_proxy.audit.rows import ActFacts, Facts
 from sigmaguard_proxy.ports import ExchangeRecord
@@ -102,6 +103,48 @@ async def test_counts_are_those_of_the_records(
     assert {(one.at_us, one.group): one.exchanges for one in found} == dict(expected)
     assert {(one.at_us, one.group): one.errors for one in found} == dict(errors)
     assert sum(one.input_tokens for one in found) == 400 * 100
+
+
+@pytest.fixture
+async def twelve_days(tmp_path: Path, database: Database) -> list[ExchangeRecord]:
+    """300 records over twelve days, shipped in three batches."""
+    chance = random.Random(7)
+    records = [
+        exchange(number, "acme", at=(NOW_US - chance.randrange(12 * 24 * HOUR_US)) / 1e6) for number in range(300)
+    ]
+    for at in range(0, 300, 100):
+        record_all(tmp_path, records[at : at + 100])
+        await ship_all(tmp_path, database)
+    return records
+
+
+@pytest.mark.parametrize("days", [1, 3, 7])
+@pytest.mark.parametrize(("since_hours", "until_hours"), [(12 * 24, 0), (200, 3), (61, 30), (20, 2)])
+async def test_counts_by_day_are_exact_at_both_ends(
+    database: Database, twelve_days: list[ExchangeRecord], days: int, since_hours: int, until_hours: int
+) -> None:
+    step = days * 24 * HOUR_US
+    since = (NOW_US - since_hours * HOUR_US) // HOUR_US * HOUR_US
+    until = (NOW_US - until_hours * HOUR_US) // HOUR_US * HOUR_US
+    expected: Counter[tuple[int, str]] = Counter()
+    for one in twelve_days:
+        at = round(one.at * 1e6)
+        if since <= at < until:
+            expected[at // step * step, one.subject.agent] += 1
+    async with database.read() as connection:
+        found = await queries.counts(connection, "acme", since, until, step_minutes=days * 1440, by="agent")
+    assert {(one.at_us, one.group): one.exchanges for one in found} == dict(expected)
+
+
+async def test_a_month_by_agent_reads_whole_days(database: Database, twelve_days: list[ExchangeRecord]) -> None:
+    """The hours could be lost and the whole days still be told: they are what is read."""
+    day = 24 * HOUR_US
+    begins, ends = (NOW_US - 10 * day) // day * day, NOW_US // day * day
+    async with database.write() as connection:
+        await connection.execute(delete(tables.counts).where(tables.counts.c.span == 60))
+    async with database.read() as connection:
+        found = await queries.counts(connection, "acme", begins, ends, step_minutes=1440)
+    assert sum(one.exchanges for one in found) == sum(begins <= one.at * 1e6 < ends for one in twelve_days)
 
 
 @pytest.mark.parametrize("hours", [5, 30])
