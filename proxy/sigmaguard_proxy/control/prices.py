@@ -66,9 +66,9 @@ class PriceTable:
 def _is_variant(model: str, name: str) -> bool:
     if model == name:
         return True
-    # `gpt-4o-2024-08-06` and `openai/gpt-4o` are variants of `gpt-4o`, `gpt-4omni` is not
+    # `gpt-4o-2024-08-06` and `openai/gpt-4o` are variants of `gpt-4o`, `gpt-4omni` is not, nor is `gpt-5.2` of `gpt-5`
     bare = model.rpartition("/")[2]
-    return bare == name or (bare.startswith(name) and bare[len(name)] in "-:@.")
+    return bare == name or (bare.startswith(name) and bare[len(name)] in "-:@")
 
 
 def load_prices(folder: Path | None = None) -> PriceTable:

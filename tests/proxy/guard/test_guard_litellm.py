@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sigmaguard_proxy.control.prices import load_prices
 from tests.guard_plane import CODE, TICKET, GuardPlane
 
 ROOT = Path(__file__).parents[3]
@@ -91,9 +92,12 @@ async def _drain(stream: asyncio.StreamReader) -> None:
         pass
 
 
-@pytest.mark.skipif(
+needs_litellm = pytest.mark.skipif(
     LITELLM is None and not os.environ.get("CI"), reason="LiteLLM is not here; `make setup-litellm` brings it"
 )
+
+
+@needs_litellm
 async def test_litellms_own_proxy_is_guarded(guard: GuardPlane, tmp_path: Path) -> None:
     assert LITELLM is not None, "CI runs `make setup-litellm` first"
     key = "sk-" + secrets.token_hex(24)
@@ -147,3 +151,29 @@ async def test_litellms_own_proxy_is_guarded(guard: GuardPlane, tmp_path: Path) 
     records = guard.recorder.records
     assert {record.protocol for record in records} == {"guard.litellm"}
     assert {record.action for record in records} == {"allow", "mask", "block"}
+
+
+@needs_litellm
+def test_our_prices_are_those_litellm_knows() -> None:
+    """Every model both know, whether ours names it or takes it for a variant, costs the same."""
+    assert LITELLM is not None, "CI runs `make setup-litellm` first"
+    (path,) = LITELLM.parents[1].glob("lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json")
+    theirs = json.loads(path.read_text())
+    ours, wrong, seen = load_prices(), {}, set()
+    for model, facts in theirs.items():
+        if facts.get("litellm_provider") not in PROVIDERS or facts.get("mode") not in BY_TOKENS:
+            continue
+        price, wanted = ours.price(model), facts.get("input_cost_per_token")
+        if price is None or wanted is None:
+            continue
+        seen.add(model.rpartition("/")[2])
+        cost = (round(wanted * 1e6, 6), round((facts.get("output_cost_per_token") or 0.0) * 1e6, 6))
+        if (price.input, price.output) != cost:
+            wrong[model] = (price, cost)
+    assert wrong == {}
+    unknown = {name for name in ours.models if not any(model.startswith(name) for model in seen)}
+    assert unknown == set()  # a name that prices nothing is a typing error or long gone
+
+
+PROVIDERS = ("openai", "anthropic", "mistral", "gemini")
+BY_TOKENS = ("chat", "responses", "embedding", "completion")
