@@ -1,8 +1,10 @@
 """A load generator over raw asyncio protocols: keep-alive connections, one request at a time on each.
 
-    python -m gateway.load URL KIND CONNECTIONS SECONDS [HEADER: VALUE ...]  ->  one JSON line
+    python -m gateway.load URL KIND CONNECTIONS SECONDS RATE [HEADER: VALUE ...]  ->  one JSON line
 
-KIND is a name of `KINDS` or fields of `Kind`, such as `messages=40,chars=790`.
+KIND is a name of `KINDS` or fields of `Kind`, such as `messages=40,chars=790`. RATE requests a second over all
+connections, 0 for as many as there are answers. At a rate a request's time runs from when it was due, so that a
+server that stalls is not asked less often and thereby forgiven.
 
 `first_ms` is the time to the first body byte of a streamed answer.
 """
@@ -73,7 +75,13 @@ class Caller(asyncio.Protocol):
     """One connection that asks again as soon as it is answered."""
 
     def __init__(
-        self, place: str, rows: Iterator[tuple[bytes, bytes]], results: "Results", headers: Sequence[str]
+        self,
+        place: str,
+        rows: Iterator[tuple[bytes, bytes]],
+        results: "Results",
+        headers: Sequence[str],
+        *,
+        pace: "Pace | None" = None,
     ) -> None:
         lines = "".join(f"{line}\r\n" for line in headers)
         self._head = (
@@ -82,6 +90,7 @@ class Caller(asyncio.Protocol):
         ).encode()
         self._rows = rows
         self._results = results
+        self._pace = pace
         self._buffer = bytearray()
         self._transport: asyncio.Transport
         self._wanted = b""
@@ -91,13 +100,23 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks at once."""
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio's
-        self._ask()
+        self._next()
 
-    def _ask(self) -> None:
+    def _next(self) -> None:
+        due = self._pace.next_due() if self._pace else 0.0
+        left = due - time.perf_counter()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self._ask, due)
+        else:
+            self._ask(due)
+
+    def _ask(self, due: float) -> None:
+        if self._transport.is_closing():
+            return
         body, self._wanted = next(self._rows)
         self._buffer.clear()
         self._first = 0.0
-        self._sent = time.perf_counter()
+        self._sent = due or time.perf_counter()
         self._transport.write(self._head + b"%d\r\n\r\n" % len(body) + body)
 
     def data_received(self, data: bytes) -> None:
@@ -114,7 +133,7 @@ class Caller(asyncio.Protocol):
             if self._results.is_over():
                 self._transport.close()
             else:
-                self._ask()
+                self._next()
 
     def _complete(self, end: int) -> bool:
         head = bytes(self._buffer[:end]).lower()
@@ -126,6 +145,19 @@ class Caller(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tells that one fewer is running."""
         self._results.lost()
+
+
+class Pace:
+    """Hands out the moments at which requests are due: evenly spaced, to whichever connection is free."""
+
+    def __init__(self, rate: float) -> None:
+        self._gap = 1.0 / rate
+        self._due = time.perf_counter()
+
+    def next_due(self) -> float:
+        """When the next request is to be sent, by `perf_counter`; may lie in the past."""
+        self._due += self._gap
+        return self._due
 
 
 class Results:
@@ -161,16 +193,19 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
-async def run(url: str, kind: Kind, connections: int, seconds: float, headers: Sequence[str] = ()) -> dict[str, float]:
+async def run(
+    url: str, kind: Kind, connections: int, seconds: float, headers: Sequence[str] = (), *, rate: float = 0.0
+) -> dict[str, float]:
     """One run; requests a second and quantiles in milliseconds. Raises TimeoutError where a server hangs."""
     place = url.removeprefix("http://")
     host, _, port = place.partition(":")
     results = Results(seconds, connections)
     rows = bodies(kind)
+    pace = Pace(rate) if rate else None
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     for _ in range(connections):
-        await loop.create_connection(lambda: Caller(place, rows, results, headers), host, int(port))
+        await loop.create_connection(lambda: Caller(place, rows, results, headers, pace=pace), host, int(port))
     await asyncio.wait_for(results.done.wait(), seconds + 30)
     took = time.perf_counter() - began
     return {
@@ -184,5 +219,6 @@ async def run(url: str, kind: Kind, connections: int, seconds: float, headers: S
 
 
 if __name__ == "__main__":
-    url, name, connections, seconds, *extra = sys.argv[1:]
-    print(orjson.dumps(uvloop.run(run(url, kind_of(name), int(connections), float(seconds), extra))).decode())
+    url, name, connections, seconds, rate, *extra = sys.argv[1:]
+    found = run(url, kind_of(name), int(connections), float(seconds), extra, rate=float(rate))
+    print(orjson.dumps(uvloop.run(found)).decode())

@@ -17,11 +17,11 @@ Figures = dict[str, float]
 Table = dict[str, dict[str, Figures]]  # kind of body -> server -> figures
 
 
-def measure(server: Server, kind: str, connections: int, seconds: float) -> Figures:
-    """One round against one server."""
+def measure(server: Server, kind: str, connections: int, seconds: float, rate: float = 0.0) -> Figures:
+    """One round against one server; at a rate (requests a second) or, at 0, as fast as it answers."""
     before = server.cpu_s()
     line = subprocess.run(
-        module("gateway.load", server.url, kind, str(connections), str(seconds), *server.headers),
+        module("gateway.load", server.url, kind, str(connections), str(seconds), str(rate), *server.headers),
         check=True,
         capture_output=True,
         cwd=HERE.parent,
@@ -45,11 +45,12 @@ def compare(servers: Sequence[Server], kinds: Sequence[str], connections: int, s
                 print(
                     f"{kind:24} round {number + 1}/{rounds} {server.name:12} {one['rps']:9.0f} requests/s", flush=True
                 )
-        table[kind] = {name: _median(rows) for name, rows in found.items()}
+        table[kind] = {name: median(rows) for name, rows in found.items()}
     return table
 
 
-def _median(rows: Sequence[Figures]) -> Figures:
+def median(rows: Sequence[Figures]) -> Figures:
+    """Figure by figure."""
     return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
 
 

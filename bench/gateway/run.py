@@ -3,9 +3,12 @@
 python -m gateway.run [--seconds S] [--rounds N] [--connections N] [--out DIR]
 """
 
+import sys
 import tempfile
 from collections.abc import Sequence
 
+from gateway.aims import aim_rows, broken, load_aims
+from gateway.half_load import half_load, rows_of_half
 from gateway.measuring import Table, common_arguments, compare, heading, rows_of, store
 from gateway.picture import bars
 from gateway.servers import Server, bare, litellm, nginx, portkey, provider, rules, sigmaguard
@@ -26,12 +29,21 @@ def main() -> None:
         try:
             servers += start(upstream.url, folder, arguments.policies, peers=not arguments.no_peers)
             table = compare(servers, arguments.kinds, arguments.connections, arguments.seconds, arguments.rounds)
+            named = ["rules", *arguments.policies]
+            half = half_load(servers, named, table, arguments.connections, arguments.seconds, arguments.rounds)
         finally:
             for server in (*servers, upstream):
                 server.stop()
+    aims = load_aims()
+    problems = broken(aims, table)
     note = f"{arguments.connections} connections, median of {arguments.rounds} rounds of {arguments.seconds:g} s."
-    store(arguments.out, "gateway", [*heading("Gateway: proxy beside a bare forwarder", note), *rows_of(table)], table)
+    text = [*heading("Gateway: proxy beside a bare forwarder", note), *rows_of(table), ""]
+    text += ["`rules` is `basic` without the classifier. Peers run with their guardrails and authentication off.", ""]
+    text += ["## At half load", "", *rows_of_half(half), "", "## Aims", "", *aim_rows(aims, table, half), ""]
+    text += problems or ["Every budget is kept."]
+    store(arguments.out, "gateway", text, {"closed loop": table, "half load": half, "problems": problems})
     bars(ratios(table), arguments.out / "gateway.png", "Requests a second, as a ratio to the bare forwarder")
+    sys.exit(1 if problems else 0)
 
 
 def start(upstream: str, folder: str, policies: Sequence[str], *, peers: bool) -> list[Server]:
