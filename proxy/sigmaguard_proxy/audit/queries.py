@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, TextClause, and_, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Subquery, TextClause, func, select, text, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
@@ -18,6 +18,7 @@ from sigmaguard_proxy.audit.rows import ACT, ActFacts, Facts, Personal, decode_f
 PAGE_LIMIT = 500
 GROUPS_LIMIT = 5_000
 HOURS_FROM_US = 6 * 60 * MINUTE_US
+SUMS = ("exchanges", "errors", "input_tokens", "output_tokens", "cost_micros")
 
 Group = Literal["agent", "model", "mode", "action", "intended", "rule"]
 Latency = Literal["added", "total", "first_token"]
@@ -142,15 +143,12 @@ async def counts(
     """
     if step_minutes < 1 or (until_us - since_us) / (step_minutes * MINUTE_US) > GROUPS_LIMIT:
         raise ValueError(f"more than {GROUPS_LIMIT} buckets: ask for a longer step or a shorter time")
-    table = tables.counts
-    span = HOUR if step_minutes % HOUR == 0 else 1
-    between = _between(since_us, until_us, span)
-    step = (table.c.minute - table.c.minute % step_minutes).label("step")
-    group: list[ColumnElement[Any]] = [table.c[by]] if by else []
-    sums = [func.sum(table.c[name]) for name in ("exchanges", "errors", "input_tokens", "output_tokens", "cost_micros")]
+    first, last = _between(since_us, until_us, HOUR if step_minutes % HOUR == 0 else 1)
+    counted = _counted(tenant, _pieces(first, last, step_minutes), by)
+    step = (counted.c.minute - counted.c.minute % step_minutes).label("step")
+    group: list[ColumnElement[Any]] = [counted.c[by]] if by else []
     statement = (
-        select(step, *group, *sums)
-        .where(table.c.tenant == tenant, _by_day(*between) if step_minutes % DAY == 0 else _piece(span, *between))
+        select(step, *group, *(func.sum(counted.c[name]) for name in SUMS))
         .group_by(step, *group)
         .order_by(step, *group)
         .limit(GROUPS_LIMIT)
@@ -217,17 +215,26 @@ def _between(since_us: int, until_us: int, span: int) -> tuple[int, int]:
     return first - first % span, last
 
 
-def _piece(span: int, first: int, last: int) -> ColumnElement[bool]:
-    table = tables.counts
-    return and_(table.c.span == span, table.c.minute >= first, table.c.minute < last)
-
-
-def _by_day(first: int, last: int) -> ColumnElement[bool]:
-    """Whole days from the counts by day, what is left at both ends from those by hour: the sums are the same."""
+def _pieces(first: int, last: int, step_minutes: int) -> list[tuple[int, int, int]]:
+    """Spans to read and their minutes: whole days by day, what is left at both ends by hour; the sums are the same."""
     begins, ends = -(-first // DAY) * DAY, last // DAY * DAY
-    if begins >= ends:
-        return _piece(HOUR, first, last)
-    return or_(_piece(HOUR, first, begins), _piece(DAY, begins, ends), _piece(HOUR, ends, last))
+    if step_minutes % DAY or begins >= ends:
+        return [(HOUR if step_minutes % HOUR == 0 else 1, first, last)]
+    return [one for one in ((HOUR, first, begins), (DAY, begins, ends), (HOUR, ends, last)) if one[1] < one[2]]
+
+
+def _counted(tenant: str, pieces: Sequence[tuple[int, int, int]], by: Group | None) -> Subquery:
+    """The rows of all pieces. Each is read by the index; of an `OR` over them SQLite reads the whole tenant."""
+    table = tables.counts
+    wanted = [table.c.minute, *([table.c[by]] if by else []), *(table.c[name] for name in SUMS)]
+    return union_all(
+        *(
+            select(*wanted).where(
+                table.c.tenant == tenant, table.c.span == span, table.c.minute >= first, table.c.minute < last
+            )
+            for span, first, last in pieces
+        )
+    ).subquery()
 
 
 def _numbers(row: Sequence[Any], start: int) -> list[int]:
