@@ -24,6 +24,7 @@ from sigmaguard.reading import Reading
 ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
 LEAST_PREFIX = 2  # a single text is remembered by itself
 MOST_PLACES = 256  # findings kept of one beginning
+Place = tuple[int, Finding, int]  # the segment it is in, the finding, the last segment it needs
 SCORED_FAMILIES = ("injection.", "jailbreak.")
 # Read only where a word somewhere in the text gives them away, so a stream could not read them alike
 _CIPHERS = ("rot13", "leet", "reversed")
@@ -83,7 +84,8 @@ class Inspection:
         self._digest_key = digest_key
         self._scope = f"{self.plan.scope}/{tenant}"
         self._rows: list[_Row] = []
-        self._places: list[tuple[int, Finding]] = []
+        self._places: list[Place] = []
+        self._scores: list[tuple[int, float]] = []  # the last segment that a score needs, and the score
         self._across: list[tuple[Joined, tuple[Finding, ...]]] = []
         self._digests = digests or Digests(segments)
         self._is_inline = any(active.detector.cost is Cost.INLINE for active in self.plan.detectors)
@@ -101,6 +103,7 @@ class Inspection:
             known = self._memory.get_prefix(self._scope, digest, count)
             if known is not None:
                 self.score = known.score
+                self._scores.append((-1, known.score))
                 self._places += known.findings
                 return count
         return 0
@@ -130,44 +133,53 @@ class Inspection:
                 self._across.append((joined, known.findings))
 
     def _add(self, index: int, known: Remembered) -> None:
-        if known.score > self.score:
-            self.score = known.score
-        self._places.extend((index, one) for one in known.findings)
+        self._count(index, known.score)
+        for one in known.findings:
+            self._places.append((index, one, index))
 
     def _place_across(self) -> None:
         """What was found beside the seams, after all that the texts show by themselves."""
-        placed = set(self._places)
+        placed: set[tuple[int, Finding]] = set()
         own: dict[tuple[int, str], list[Finding]] = {}
-        for index, finding in self._places:
+        for index, finding, _ in self._places:
+            placed.add((index, finding))
             own.setdefault((index, finding.detector), []).append(finding)
-        for joined, findings in self._across:
+        # in the order of the texts: what an early seam shows is never put down to a later one
+        for joined, findings in sorted(self._across, key=_last):
+            needs = _last((joined, findings))
             for place in take_back(joined, findings):
                 if place not in placed:  # several seams show the same
                     placed.add(place)
-                    self._place(*place)
+                    self._place(*place, needs)
             for index, finding in beside(joined, findings):
                 others = own.setdefault((index, finding.detector), [])
                 if not any(_says_as_much(other, finding) for other in others):
                     others.append(finding)
-                    self._place(index, finding)
+                    self._place(index, finding, needs)
         self._across = []
 
-    def _place(self, index: int, finding: Finding) -> None:
-        self.score = max(self.score, finding.score if finding.rule.startswith(SCORED_FAMILIES) else 0.0)
-        self._places.append((index, finding))
+    def _place(self, index: int, finding: Finding, needs: int) -> None:
+        if finding.rule.startswith(SCORED_FAMILIES):
+            self._count(needs, finding.score)
+        self._places.append((index, finding, needs))
+
+    def _count(self, needs: int, score: float) -> None:
+        if score:
+            self._scores.append((needs, score))
+            self.score = max(self.score, score)
 
     def work(self) -> list[Work]:
         """What each detector must look at; empty where everything was seen before."""
         present = {segment.origin for segment in self.segments if segment.text}
+        outcomes, clean, not_run = self.outcomes, Outcome.CLEAN, Outcome.NOT_RUN
         for active in self.plan.detectors:
-            seen = not active.origins.isdisjoint(present)
-            self.outcomes[active.detector.name] = Outcome.CLEAN if seen else Outcome.NOT_RUN
+            outcomes[active.detector.name] = not_run if active.origins.isdisjoint(present) else clean
         if not self._rows:
             return []
         passages = [self._passage(row) for row in self._rows]
         every: list[Work] = []
         for active in self.plan.detectors:
-            chosen = [at for at, row in enumerate(self._rows) if self._concerns(active, row)]
+            chosen = self._concerned(active)
             if chosen:
                 every.append(Work(active, [passages[at] for at in chosen], chosen))
         return every
@@ -179,12 +191,20 @@ class Inspection:
         segment = Segment("", row.joined.origin, row.joined.text)
         return Passage(segment, views(segment.text, self.direction), self.direction, is_joined=True)
 
-    def _concerns(self, active: ActiveDetector, row: _Row) -> bool:
-        if row.joined is None:
-            return self.segments[row.index].origin in active.origins
-        if active.detector.cost is not Cost.INLINE or row.joined.origin not in active.origins:
-            return False
-        return row.joined.within or active.detector.name in ACROSS_MESSAGES
+    def _concerned(self, active: ActiveDetector) -> list[int]:
+        """The rows that a detector looks at."""
+        origins, segments = active.origins, self.segments
+        is_inline = active.detector.cost is Cost.INLINE
+        is_across = active.detector.name in ACROSS_MESSAGES
+        chosen: list[int] = []
+        for at, row in enumerate(self._rows):
+            joined = row.joined
+            if joined is None:
+                if segments[row.index].origin in origins:
+                    chosen.append(at)
+            elif is_inline and joined.origin in origins and (is_across or joined.within):
+                chosen.append(at)
+        return chosen
 
     def run(self, work: Work) -> None:
         """Runs one piece of work right here and takes its answer; a failure becomes a fault."""
@@ -234,19 +254,27 @@ class Inspection:
             self._place_across()
         self._remember_prefix()
         self._rows = []
-        found = [msgspec.structs.replace(one, path=self.segments[index].path) for index, one in self._places]
+        found = [msgspec.structs.replace(one, path=self.segments[index].path) for index, one, _ in self._places]
         for finding in found:
             if self.outcomes.get(finding.detector) is Outcome.CLEAN:
                 self.outcomes[finding.detector] = Outcome.FOUND
         return found
 
     def _remember_prefix(self) -> None:
-        """The whole conversation as it stands: the next turn's beginning."""
+        """The whole conversation as it stands, the next turn's beginning, and what came before its last text: the
+        beginning of the same question put another way, or of many put side by side."""
         if not self._rows or len(self.segments) < LEAST_PREFIX or len(self._places) > MOST_PLACES:
             return
-        if all(row.whole for row in self._rows):
-            _, digest = self._digests.prefixes()[0]
-            self._memory.put_prefix(self._scope, digest, Prefix(tuple(self._places), self.score))
+        if not all(row.whole for row in self._rows):
+            return
+        prefixes = self._digests.prefixes()
+        _, digest = prefixes[0]
+        self._memory.put_prefix(self._scope, digest, Prefix(tuple(self._places), self.score))
+        count, digest = prefixes[1]
+        if count >= LEAST_PREFIX:
+            places = tuple(place for place in self._places if place[2] < count)
+            score = max((score for needs, score in self._scores if needs < count), default=0.0)
+            self._memory.put_prefix(self._scope, digest, Prefix(places, score))
 
     def _judge(self, findings: Sequence[Finding], text: str) -> Remembered:
         if not findings:
@@ -267,6 +295,11 @@ NOTHING = Remembered((), 0.0)
 def _says_as_much(one: Finding, other: Finding) -> bool:
     """Whether a finding overlaps another and is at least as sure."""
     return one.start < other.end and other.start < one.end and one.score >= other.score
+
+
+def _last(across: tuple[Joined, Sequence[Finding]]) -> int:
+    """The segment behind a seam."""
+    return across[0].parts[-1].index
 
 
 def value_digest(value: str, key: bytes) -> str:

@@ -17,10 +17,10 @@ class Remembered(msgspec.Struct, frozen=True):
 class Prefix(msgspec.Struct, frozen=True):
     """What one group of detectors said of the beginning of a conversation, seams and all.
 
-    `findings` are (segment's place, finding).
+    `findings` are (segment's place, finding, place of the last segment it needs).
     """
 
-    findings: tuple[tuple[int, Finding], ...]
+    findings: tuple[tuple[int, Finding, int], ...]
     score: float
 
 

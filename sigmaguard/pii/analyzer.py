@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sigmaguard.pii.context import REACH, ContextWords, distance
+from sigmaguard.pii.gates import gate
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.technical import is_technical, is_version
 from sigmaguard.pii.windows import Window, near, windows
@@ -34,27 +35,43 @@ class PiiAnalyzer:
         self._spans: list[Spans] = [kind.build() for kind in self.kinds]
         # a kind that counts only where it is named is switched on by its words
         self._always = [at for at, kind in enumerate(self.kinds) if kind.alone >= LEAST]
+        # what may be found without being named: (fewest digits, place, whether a gate keeps it)
+        self._unnamed = [(self.kinds[at].digits, at, bool(self.kinds[at].gate)) for at in self._always]
+        self._gates = {at: gate((kind.gate,)) for at, kind in enumerate(self.kinds) if kind.gate}
+        self._any_gate = gate([kind.gate for kind in self.kinds if kind.gate])
         self._words = ContextWords({at: kind.context for at, kind in enumerate(self.kinds)})
 
     def find(self, text: str) -> list[Found]:
         """Every value in a text, none overlapping another, in order."""
         parts = windows(text)
         found: list[Found] = []
+        written = text.encode("utf-8", "surrogatepass")
+        is_open = self._any_gate.search(written) is not None
         if parts:
-            named = self._words.scan(text)
-            for rank in sorted({*named, *self._always}):
-                self._one(text, parts, rank, named.get(rank), found)
+            named = self._words.scan(text, written)
+            most = max([part.digits for part in parts])
+            ranks = [at for digits, at, gated in self._unnamed if digits <= most and (is_open or not gated)]
+            for rank in sorted({*named, *ranks}) if named else ranks:
+                self._one(text, written, parts, rank, named.get(rank), found)
         else:
             # only what needs no digit: addresses of mail and of hardware
-            for rank in self._always:
-                if self.kinds[rank].digits == 0:
-                    self._one(text, (Window(0, len(text), 0),), rank, None, found)
+            for digits, rank, gated in self._unnamed:
+                if digits == 0 and (is_open or not gated):
+                    self._one(text, written, (Window(0, len(text), 0),), rank, None, found)
         return resolve(found)
 
     def _one(
-        self, text: str, parts: Sequence[Window], rank: int, named: Sequence[int] | None, found: list[Found]
+        self,
+        text: str,
+        written: bytes,
+        parts: Sequence[Window],
+        rank: int,
+        named: Sequence[int] | None,
+        found: list[Found],
     ) -> None:
         kind = self.kinds[rank]
+        if kind.gate and self._gates[rank].search(written) is None:
+            return
         if kind.needs and not any(need in text for need in kind.needs):
             return
         if kind.digits == 0:

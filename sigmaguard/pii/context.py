@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import ahocorasick
 
+from sigmaguard.pii.gates import gate
+
 REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
+KELVIN = "\u212a"  # the one letter beyond ASCII whose lower case is within
 SHORT = 4  # a literal this short must end where the word ends: `geb` is not in `gebucht`
 # the end of a sentence, but for `Nr. Abc`; two ends of line
 _BREAK = re.compile(r"(?<![Nn][ro])[.!?]\s+(?=[A-ZÄÖÜ][a-zäöü])|\n[^\n]*\n")
@@ -30,10 +33,11 @@ class ContextWords:
         for literal, kinds in table.items():
             self._automaton.add_word(literal, (len(literal), tuple(kinds)))
         self._automaton.make_automaton()
+        self._gate = gate([_in_bytes(literal) for literal in table], ignore_case=True) if table else None
 
-    def scan(self, text: str) -> dict[int, list[int]]:
-        """Where each kind is named: the ends of its words, ascending."""
-        if not len(self._automaton):
+    def scan(self, text: str, written: bytes) -> dict[int, list[int]]:
+        """Where each kind is named: the ends of its words, ascending. `written` is the text in UTF-8."""
+        if self._gate is None or (KELVIN not in text and self._gate.search(written) is None):
             return {}
         low = lowered(text)
         named: dict[int, list[int]] = {}
@@ -66,6 +70,13 @@ def lowered(text: str) -> str:
     if len(low) != len(text):  # U+0130 lowers to two code points
         low = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
     return low.translate(_SPACED)
+
+
+def _in_bytes(literal: str) -> str:
+    """A literal in bytes, for RE2: any bytes beyond ASCII stand for a letter beyond, any gap for a space."""
+    parts = [re.escape(char) if char.isascii() else r"[\x80-\xff]{1,4}" for char in literal if char != " "]
+    spaced = iter(parts)
+    return "".join(r"(?:[ \t\n_-]|[\x80-\xff]{2,3})" if char == " " else next(spaced) for char in literal)
 
 
 def _forms(literal: str) -> tuple[str, ...]:

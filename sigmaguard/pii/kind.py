@@ -25,7 +25,8 @@ class Kind(msgspec.Struct, frozen=True):
     one of which the text must hold, `digits` the fewest digits a finding has. `glued` allows digits
     right before or after, parted by a point or a hyphen only. `bare` is the most that digits without
     any separator score alone. `language` is where it is used (empty: everywhere). `chars` bounds its
-    length in code points.
+    length in code points. `gate` is a pattern (RE2, over UTF-8) without which no finding can be in a
+    text: cheap to look for, it spares the patterns themselves.
     """
 
     entity: str
@@ -40,3 +41,4 @@ class Kind(msgspec.Struct, frozen=True):
     glued: bool = False
     language: str = ""
     chars: int = 48
+    gate: str = ""

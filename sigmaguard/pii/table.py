@@ -30,6 +30,15 @@ from sigmaguard.pii.patterns import PatternSpans
 from sigmaguard.pii.phone import REGIONS, Phone
 from sigmaguard.pii.words import WORDS
 
+# Gates: the part of a pattern that tells nearly every text apart. A letter or digit beyond ASCII is some bytes over 7F.
+_COIN = r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"
+_HARDWARE = r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\."
+_GERMAN_SERIAL = r"[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{7}[0-9]|T[0-9\x80-\xff]{8}"
+_PLATE = r"[A-Z\x80-\xff][ -][A-Z]{1,2}[ -]?[1-9]"
+_MBI = r"[0-9][A-Z][0-9A-Z][0-9]-?[A-Z][0-9A-Z][0-9]"
+_NINO = r"[A-Z]{2} ?[0-9\x80-\xff]{2}"
+_DRIVER = r"[A-Z9]{5}[0-9]{5}"
+
 LANGUAGES = {"DE": "de", "US": "en", "UK": "en", "MEDICAL": "en"}  # by how an entity begins
 
 
@@ -53,9 +62,9 @@ def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
         _kind("EMAIL", "EMAIL_ADDRESS", generic.Email, needs=("@",), digits=0, chars=320),
         _kind("IBAN", "IBAN_CODE", lambda: generic.Iban(), digits=8, chars=68),
         _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, chars=24),
-        _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90),
+        _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90, gate=_COIN),
         _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),
-        _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), needs=(":", "-", "."), digits=0, glued=True),
+        _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), digits=0, glued=True, gate=_HARDWARE),
         _kind("DATE_OF_BIRTH", "DATE_TIME", of(BirthDate), alone=0.0, digits=3, glued=True),
         Kind("DATE_OF_BIRTH", "DATE_TIME", of(DateThenBorn), needs=("geboren",), digits=3, glued=True),
         _kind("ADDRESS", "ADDRESS", Address, named=0.7, chars=120, glued=True),
@@ -69,8 +78,8 @@ def _german() -> tuple[Kind, ...]:
         _kind("DE_TAX_ID", "DE_TAX_ID", of(german.TaxId), alone=0.6, digits=11, bare=0.3),
         _kind("DE_SOCIAL_SECURITY", "DE_SOCIAL_SECURITY", of(german.SocialSecurity), digits=11),
         _kind("DE_HEALTH_INSURANCE", "DE_HEALTH_INSURANCE", of(german.HealthInsurance), alone=0.3, digits=9),
-        _kind("DE_ID_CARD", "DE_ID_CARD", of(DeIdCardRecognizer), alone=0.3, digits=1),
-        _kind("DE_PASSPORT", "DE_PASSPORT", of(DePassportRecognizer), alone=0.3, digits=1),
+        _kind("DE_ID_CARD", "DE_ID_CARD", of(DeIdCardRecognizer), alone=0.3, gate=_GERMAN_SERIAL),
+        _kind("DE_PASSPORT", "DE_PASSPORT", of(DePassportRecognizer), alone=0.3, gate=_GERMAN_SERIAL),
         _kind("DE_DRIVER_LICENSE", "DE_FUEHRERSCHEIN", of(DeFuehrerscheinRecognizer), alone=0.0, digits=8),
         _kind("DE_VAT_ID", "DE_VAT_ID", of(german.VatId), alone=0.6, needs=("DE",), digits=9),
         _kind("DE_TAX_NUMBER", "DE_TAX_NUMBER", of(DeTaxNumberRecognizer), alone=0.0, digits=9, glued=True),
@@ -81,7 +90,7 @@ def _german() -> tuple[Kind, ...]:
             alone=0.6,
             needs=("HR",),
         ),
-        _kind("DE_LICENSE_PLATE", "DE_KFZ", of(german.Plate), alone=0.45),
+        _kind("DE_LICENSE_PLATE", "DE_KFZ", of(german.Plate), alone=0.45, gate=_PLATE),
         _kind("DE_DOCTOR_NUMBER", "DE_LANR", of(DeLanrRecognizer), alone=0.0, digits=9),
         _kind("DE_PRACTICE_NUMBER", "DE_BSNR", of(DeBsnrRecognizer), alone=0.0, digits=9),
     )
@@ -92,7 +101,7 @@ def _american() -> tuple[Kind, ...]:
         _kind("US_SSN", "US_SSN", of(anglo.Ssn), digits=9, bare=0.3),
         _kind("US_ITIN", "US_ITIN", of(anglo.Itin), digits=9, bare=0.3),
         _kind("MEDICAL_LICENSE", "MEDICAL_LICENSE", of(anglo.DeaNumber), alone=0.3, digits=7),
-        _kind("US_MBI", "US_MBI", of(UsMbiRecognizer), alone=0.5, digits=5),
+        _kind("US_MBI", "US_MBI", of(UsMbiRecognizer), alone=0.5, digits=5, gate=_MBI),
         _kind("US_NPI", "US_NPI", of(UsNpiRecognizer), alone=0.0, digits=10),
         _kind("US_PASSPORT", "US_PASSPORT", of(anglo.Passport), alone=0.0, digits=8),
         _kind("US_DRIVER_LICENSE", "US_DRIVER_LICENSE", of(anglo.DriverLicense), alone=0.0, digits=6),
@@ -104,9 +113,16 @@ def _american() -> tuple[Kind, ...]:
 def _british() -> tuple[Kind, ...]:
     return (
         _kind("UK_NHS", "UK_NHS", of(anglo.Nhs), alone=0.3, digits=10),
-        _kind("UK_NINO", "UK_NINO", of(anglo.Nino), alone=0.6, digits=6),
+        _kind("UK_NINO", "UK_NINO", of(anglo.Nino), alone=0.6, digits=6, gate=_NINO),
         _kind("UK_PASSPORT", "UK_PASSPORT", of(UkPassportRecognizer), alone=0.0, digits=7),
-        _kind("UK_DRIVING_LICENCE", "UK_DRIVING_LICENCE", of(UkDrivingLicenceRecognizer), alone=0.6, digits=5),
+        _kind(
+            "UK_DRIVING_LICENCE",
+            "UK_DRIVING_LICENCE",
+            of(UkDrivingLicenceRecognizer),
+            alone=0.6,
+            digits=5,
+            gate=_DRIVER,
+        ),
         _kind(
             "UK_VEHICLE_REGISTRATION",
             "UK_VEHICLE_REGISTRATION",

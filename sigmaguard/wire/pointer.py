@@ -20,10 +20,15 @@ def tokens(pointer: str) -> list[str]:
 
 
 def get(body: object, pointer: str) -> object:
-    """What stands at a pointer. Raises LookupError."""
+    """What stands at a pointer; the key itself where it ends in `KEY`. Raises LookupError."""
     at = body
     for token in tokens(pointer):
-        at = _step(at, token)
+        if isinstance(at, dict) and token not in at and token.endswith(KEY):
+            name = token.removesuffix(KEY)
+            _step(at, name)
+            at = name
+        else:
+            at = _step(at, token)
     return at
 
 

@@ -60,6 +60,20 @@ def test_a_growing_conversation_is_judged_as_if_it_were_new(turns: list[list[tup
         assert remembered.outcomes == fresh.outcomes
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TURN, min_size=1, max_size=4), st.lists(st.tuples(ORIGINS, PIECES, st.booleans()), min_size=2))
+def test_many_questions_after_one_beginning_are_judged_as_if_each_were_new(
+    turns: list[list[tuple[Origin, str, bool]]], questions: list[tuple[Origin, str, bool]]
+) -> None:
+    rules, memory = policy(), VerdictMemory()
+    said = [one for turn in turns for one in turn]
+    for question in questions:
+        conversation = segments([*said, question])
+        remembered, fresh = inspect(rules, conversation, memory), inspect(rules, conversation, VerdictMemory())
+        assert found(remembered) == found(fresh)
+        assert remembered.score == fresh.score
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(TURN, min_size=2, max_size=5), st.data())
 def test_a_changed_beginning_is_never_mistaken_for_a_known_one(
@@ -85,6 +99,10 @@ def test_only_what_is_new_is_looked_at() -> None:
     found(inspection)
     assert words.looked - before <= 2 + 2  # two texts and the seams before them
     assert memory.found >= len(said)
+    before = words.looked
+    other = [*said, (Origin.ASSISTANT, "an answer", False), (Origin.USER, "another question", False)]
+    found(inspect(rules, segments(other), memory))
+    assert words.looked - before <= 1 + 2  # one text and the seams before it
 
 
 def test_a_beginning_of_which_a_detector_failed_is_not_remembered() -> None:
