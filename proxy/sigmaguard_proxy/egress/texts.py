@@ -70,12 +70,13 @@ class Body:
         """The body with the edits applied."""
         by_path: dict[str, list[Edit]] = {}
         for edit in edits:
-            if edit.path.startswith("/body") and "#key" not in edit.path:
+            if edit.path.startswith("/body"):
                 by_path.setdefault(edit.path, []).append(edit)
         if not by_path:
             return self.raw
         holder = {"body": self.value}
-        for path, found in by_path.items():
+        # a key after everything below it, or what stands there would no longer be found
+        for path, found in sorted(by_path.items(), key=lambda one: (-one[0].count("/"), one[0].endswith(pointer.KEY))):
             pointer.put(holder, path, apply_edits(str(pointer.get(holder, path)), found))
         match self.kind:
             case "json":

@@ -121,7 +121,7 @@ class Guard:
         edited = False
         for segment in texts_to_server(message.method, message.body, asked):
             text = session.vault.restore(segment.text)
-            if text != segment.text and "#key" not in segment.path:
+            if text != segment.text:
                 pointer.put(message.body, segment.path, text)
                 edited = True
         return edited
@@ -300,7 +300,7 @@ class Guard:
         edited = False
         for segment in segments:
             found = by_path.get(segment.path)
-            if not found or "#key" in segment.path:
+            if not found:
                 continue
             edits = mask_segment(segment, found, policy.masks, vault, self._services.mask_key, direction)
             if edits:

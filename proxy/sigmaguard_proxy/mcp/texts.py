@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sigmaguard.model import Origin, Segment
-from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.fields import Collector, may_hide
+from sigmaguard.wire.locate import key_pointer
 from sigmaguard.wire.pointer import escape
 
 ALL: frozenset[str] = frozenset()  # no key is opaque: a model reads them all
@@ -23,6 +24,8 @@ LISTS: Mapping[str, str] = {
 }
 GREETINGS = frozenset({"initialize", "server/discover"})
 DOCUMENTS = frozenset({"resources/read", "prompts/get"})
+ANSWERS = "inputResponses"
+_UNREAD = frozenset({"_meta", "requestState"})  # the one is looked at by itself, the other is the server's own
 _OWN_META = "io.modelcontextprotocol/"
 _STRUCTURE = frozenset({"type", "format", "$schema", "$ref", "title", "name"})
 _IDENTIFIER = re.compile(r"[\w$#/.:-]{1,64}", re.ASCII)
@@ -47,25 +50,27 @@ def shape_of(result: Any) -> str:
 def texts_to_server(method: str, body: Mapping[str, Any], asked: str = "") -> list[Segment]:
     """What a client sends; `asked` is the server's request it answers, where it is an answer."""
     collector = Collector()
-    if method == "tools/call":
-        params = body.get("params")
-        _meta(collector, params, Origin.TOOL_CALL)
-        if isinstance(params, dict):
-            for key, value in params.items():
-                if key not in ("_meta", "requestState"):
-                    collector.walk(f"/params/{escape(key)}", value, Origin.TOOL_CALL, "assistant", "/params", ALL)
-    elif method:
+    if method:
         params = body.get("params")
         _meta(collector, params, Origin.TOOL_CALL)
         if isinstance(params, dict) and method not in GREETINGS:
             for key, value in params.items():
-                if key != "_meta":
+                if key == ANSWERS and isinstance(value, dict):
+                    _answers(collector, value)
+                elif key not in _UNREAD:
                     collector.walk(f"/params/{escape(key)}", value, Origin.TOOL_CALL, "assistant", "/params", ALL)
     else:
         origin = Origin.ASSISTANT if asked == "sampling/createMessage" else Origin.USER
         for key in ("result", "error"):
             _walk(collector, f"/{key}", body.get(key), origin)
     return collector.segments
+
+
+def _answers(collector: Collector, answers: Mapping[str, Any]) -> None:
+    """What a client answers to what a server asked back (MCP 2026-07-28): the same texts as answers of their own."""
+    for key, answer in answers.items():
+        is_sampled = isinstance(answer, dict) and "role" in answer
+        _walk(collector, f"/params/{ANSWERS}/{escape(key)}", answer, Origin.ASSISTANT if is_sampled else Origin.USER)
 
 
 def texts_to_client(message_method: str, body: Mapping[str, Any], asked: str = "") -> list[Segment]:
@@ -132,8 +137,8 @@ def _walk(collector: Collector, path: str, value: Any, origin: Origin, message: 
             if path == "/params" and key == "_meta":
                 continue
             _walk(collector, f"{path}/{escape(key)}", inner, origin, message or path)
-            if len(key) > 24 and " " in key:
-                collector.segments.append(Segment(f"{path}/{escape(key)}#key", origin, key, "", message))
+            if may_hide(key):  # after what stands below it, so that edits still find that
+                collector.segments.append(Segment(key_pointer(f"{path}/{escape(key)}"), origin, key, "", message))
     elif isinstance(value, list):
         for at, inner in enumerate(value):
             _walk(collector, f"{path}/{at}", inner, origin, message or path)

@@ -48,6 +48,9 @@ async def through(
     except asyncio.CancelledError:
         exchange.status = 499  # the caller hung up; nginx's word for it
         raise
+    except ConnectionError:  # seen while writing, before the server has told us
+        exchange.status = 499
+        return web.Response(status=499)
     except Exception as error:  # the exchange door: whatever it was, the caller gets a clear answer
         services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
         fault = internal_fault("internal_error", "Sigmaguard failed on this exchange; nothing was let through")

@@ -12,6 +12,7 @@ from sigmaguard.actions.taint import TaintMemory
 from sigmaguard.decide import STRENGTH
 from sigmaguard.model import Action, Direction, Finding, Mode, Segment, Subject
 from sigmaguard.policy.compiled import Policy
+from sigmaguard.wire.pointer import KEY
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.ports import Identity
 from sigmaguard_proxy.tooling.approvals import Approvals, State, pending_call
@@ -154,7 +155,7 @@ def spread_masks(policy: Policy, findings: Sequence[Finding], segments: Sequence
         )
         for one in whole
         for segment in segments
-        if not segment.path.endswith(("#key", "~key", "/name"))
+        if not segment.path.endswith((KEY, "/name"))
     ]
     return [one for one in findings if one not in whole] + spread
 

@@ -294,3 +294,14 @@ async def test_rules_rates_and_taint_hold_for_http_tools(serve, api, http):
     ]
     assert statuses == [200, 403, 200, 200, 403]
     assert {"tool.only_items", "tool.rate"} <= served.rules()
+
+
+async def test_a_secret_in_a_key_is_masked_like_one_in_a_value(serve, api, http):
+    served = await serve(egress=tool(api), pack={"detectors": {"leaks": {"action": "mask"}}})
+    sent = {SECRET: {SECRET: "inner", "other": SECRET}}
+    async with http.post(f"{served.url}/egress/api/notes", json=sent) as answer:
+        assert answer.status == 200
+    (_, _, _, body) = api.seen[-1]
+    assert SECRET.encode() not in body
+    (outer,) = orjson.loads(body).values()
+    assert len(outer) == 2 and "inner" in outer.values()
