@@ -14,6 +14,8 @@ from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, 
 _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_fingerprint", "service_tier", "error"}) | {
     "obfuscation"
 }
+_PLAIN_CHUNK = (_CHUNK - {"error"}) | {"usage"}
+_PLAIN = "/choices/0/delta/content"
 _CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _QUIET = frozenset({"role", "tool_calls", "function_call", "audio"})
 _OWN = frozenset({"choices", "usage", "sigmaguard", "obfuscation", "error"})  # of a chunk, never repeated in ours
@@ -40,6 +42,12 @@ class ChatStream:
             self._open.clear()
             return Frame(raw, None, event, closes=closes, ends=True)
         body = parse_event(data)
+        plain = _plain(body)
+        if plain is not None:
+            # nearly every frame of nearly every stream: nothing but a little more of one text
+            self._last = body
+            self._open.setdefault(plain[0], set()).add(plain[1].channel)
+            return Frame(raw, body, event, plain[1:])
         deltas: list[Delta] = []
         closes_now: list[str] = []
         collector = Collector()
@@ -120,6 +128,12 @@ class ChatStream:
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The chunk with these strings replaced."""
+        if len(texts) == 1 and _PLAIN in texts and _plain(frame.body) is not None:
+            choice = frame.body["choices"][0]  # type: ignore[index]  # it is plain
+            choice["delta"]["content"] = texts[_PLAIN]
+            if choice.get("logprobs"):
+                choice["logprobs"] = [] if isinstance(choice["logprobs"], list) else None
+            return _event(frame.body)
         for path, text in texts.items():
             pointer.put(frame.body, path, text)
             pointer.clear_beside(frame.body, path, "logprobs")
@@ -159,6 +173,28 @@ class ChatStream:
         known = {key: value for key, value in self._last.items() if key not in _OWN}
         base = {"id": "chatcmpl-sigmaguard", "object": "chat.completion.chunk", "created": 0, "model": "", **known}
         return {**base, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+
+def _plain(body: Any) -> tuple[int, Delta] | None:
+    """The index and the one fragment of a chunk that does nothing but add to one choice's `content`."""
+    choices = body.get("choices")
+    if type(choices) is not list or len(choices) != 1 or not body.keys() <= _PLAIN_CHUNK or body.get("usage"):
+        return None
+    choice = choices[0]
+    if type(choice) is not dict or choice.get("finish_reason") is not None or not choice.keys() <= _CHOICE:
+        return None
+    delta, index = choice.get("delta"), choice.get("index")
+    if type(delta) is not dict or type(index) is not int or index < 0:
+        return None
+    text = delta.get("content")
+    if type(text) is not str or not text:
+        return None
+    if len(delta) > 1 and not all(
+        key == "content" or value is None or value == "" or (key == "role" and value == "assistant")
+        for key, value in delta.items()
+    ):
+        return None
+    return index, Delta(f"{index}/content", _PLAIN, Origin.ASSISTANT, text)
 
 
 def _function(channel: str, function: dict[str, Any], path: str, deltas: list[Delta], collector: Collector) -> None:

@@ -54,6 +54,8 @@ class SseDecoder:
 
 
 def _parse(raw: bytes) -> SseEvent:
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return SseEvent(raw, "", raw[6:-2])  # one line of data, as nearly every event is
     event = ""
     data: list[bytes] = []
     for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removeprefix(_BOM).split(b"\n"):
