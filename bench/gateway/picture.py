@@ -45,3 +45,21 @@ def lines(
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def stacked(groups: Mapping[str, Mapping[str, float]], path: Path, title: str, across: str) -> None:
+    """One lying bar a key, cut into its parts."""
+    matplotlib.use("Agg")
+    figure, axes = pyplot.subplots(figsize=(9, 3.5))
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    begins = dict.fromkeys(groups, 0.0)
+    for name in names:
+        widths = [group.get(name, 0.0) for group in groups.values()]
+        axes.barh(list(groups), widths, left=list(begins.values()), label=name)
+        begins = {key: begins[key] + width for key, width in zip(groups, widths, strict=True)}
+    axes.set_xlabel(across)
+    axes.set_title(title)
+    axes.legend(fontsize=7, ncols=5)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
