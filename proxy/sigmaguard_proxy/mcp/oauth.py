@@ -4,6 +4,7 @@ The token is the client's own and goes through (`pass_authorization`); the gatew
 A client checks that the metadata's `resource` is the address it calls (RFC 9728, 3.3), so that is rewritten.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -42,21 +43,29 @@ async def metadata(
     """A server's metadata with `resource` rewritten; 404 where it has none."""
     parts = urlsplit(settings.url)
     origin = f"{parts.scheme}://{parts.netloc}"
-    for place in dict.fromkeys((f"{origin}{WELL_KNOWN}{parts.path.rstrip('/')}", f"{origin}{WELL_KNOWN}")):
-        found = await _fetch(session, place, settings.start_timeout_s)
-        if found is not None:
-            return web.json_response({**found, "resource": f"{own_base(request)}/mcp/{server}"})
+    try:
+        async with asyncio.timeout(settings.start_timeout_s):  # for both places: a caller waits for the answer
+            for place in dict.fromkeys((f"{origin}{WELL_KNOWN}{parts.path.rstrip('/')}", f"{origin}{WELL_KNOWN}")):
+                found = await _fetch(session, place)
+                if found is not None:
+                    return web.json_response({**found, "resource": f"{own_base(request)}/mcp/{server}"})
+    except TimeoutError:
+        return web.json_response({"error": "upstream_timeout"}, status=504)
     return web.json_response({"error": "not_found"}, status=404)
 
 
-async def _fetch(session: aiohttp.ClientSession, url: str, timeout_s: float) -> dict[str, object] | None:
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+async def _fetch(session: aiohttp.ClientSession, url: str) -> dict[str, object] | None:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    raw = bytearray()
     try:
-        async with session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer:
+        async with session.get(url, headers=headers, allow_redirects=False) as answer:
             if answer.status != 200:
                 return None
-            body = orjson.loads(await answer.content.read(LIMIT_BYTES))
-    except (aiohttp.ClientError, OSError, TimeoutError, orjson.JSONDecodeError):
+            async for chunk in answer.content.iter_any():  # `read(n)` gives what has come so far, not all
+                raw += chunk
+                if len(raw) > LIMIT_BYTES:
+                    return None
+        body = orjson.loads(raw)
+    except (aiohttp.ClientError, OSError, orjson.JSONDecodeError):
         return None
     return body if isinstance(body, dict) else None

@@ -247,6 +247,35 @@ async def test_oauth_goes_through_with_the_metadata_told_for_our_address(serve, 
         assert answer.status == 404
 
 
+async def test_metadata_that_comes_in_pieces_or_not_at_all(serve, odd, http):
+    told = asyncio.Event()
+    metadata = orjson.dumps({"resource": "https://tools.test/mcp", "authorization_servers": ["https://as.test"]})
+
+    async def pieces(req) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(req)
+        for at in range(0, len(metadata), 7):
+            await answer.write(metadata[at : at + 7])
+            await asyncio.sleep(0)  # the loop sends it now, by itself
+        return answer
+
+    async def silent(_) -> web.Response:
+        await told.wait()
+        return web.Response(status=404)
+
+    settings = {
+        "pieces": {"url": await odd(pieces), "pass_authorization": True},
+        "silent": {"url": await odd(silent), "pass_authorization": True, "start_timeout_s": 0.3},
+    }
+    served = await serve({"servers": settings})
+    base = f"{served.url}/.well-known/oauth-protected-resource/mcp"
+    async with http.get(f"{base}/pieces") as answer:
+        assert (await answer.json())["authorization_servers"] == ["https://as.test"]
+    async with http.get(f"{base}/silent") as answer:
+        assert answer.status == 504
+    told.set()
+
+
 async def test_pages_of_other_origins_are_refused(serve, odd, http):
     async def says(_) -> web.Response:
         return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}})
