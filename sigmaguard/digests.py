@@ -33,16 +33,19 @@ class Digests:
     def prefixes(self) -> tuple[tuple[int, bytes], ...]:
         """The longest prefixes, longest first: (how many segments, digest)."""
         if self._prefixes is None:
-            rolling = sha256()
+            segments = self._segments
+            heads = [  # `_value_`, because `value` is a property in Python and takes longer than all the rest
+                f"{segment.origin._value_}\0{segment.message}\0{segment.is_json:d}\0{len(segment.text)}\0{segment.text}"
+                for segment in segments
+            ]
+            first = max(0, len(segments) - TURNS)
+            rolling = sha256("".join(heads[:first]).encode("utf-8", "surrogatepass"))
             found: list[tuple[int, bytes]] = []
-            first = len(self._segments) - TURNS
-            for index, segment in enumerate(self._segments):
-                text = segment.text
-                head = f"{segment.origin}\0{segment.message}\0{segment.is_json:d}\0{len(text)}\0{text}"
-                rolling.update(head.encode("utf-8", "surrogatepass"))
-                if index >= first:
-                    found.append((index + 1, rolling.copy().digest()))
-            self._prefixes = tuple(reversed(found))
+            for index in range(first, len(segments)):
+                rolling.update(heads[index].encode("utf-8", "surrogatepass"))
+                found.append((index + 1, rolling.copy().digest()))
+            found.reverse()
+            self._prefixes = tuple(found)
         return self._prefixes
 
 

@@ -66,6 +66,8 @@ def seams(segments: Sequence[Segment], first: int = 0) -> Iterator[Joined]:
 
     Each seam comes as it is and, where two words meet, once more with a space between them.
     """
+    if first >= len(segments):
+        return
     tails = _tails(segments, first)
     for index in range(first, len(segments)):
         segment = segments[index]

@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
+from sigmaguard.decide import STRENGTH
 from sigmaguard.digests import Digests
 from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
@@ -127,22 +128,23 @@ class Exchange:
 
     def header_verdict(self) -> str:
         """`allow`, `mask` or `block`; in shadow what was meant is told beside it."""
-        return _strongest([verdict.action for verdict in self.verdicts()])
+        return _strongest(verdict.action for verdict in self.verdicts())
 
     def headers(self) -> Mapping[str, str]:
         """The headers that tell the caller what happened."""
         result = {"x-sigmaguard-exchange": self.id, "x-sigmaguard-verdict": self.header_verdict()}
         if self.identity is not None:
             result["x-sigmaguard-mode"] = self.identity.mode.value
-            intended = _strongest([verdict.intended for verdict in self.verdicts()])
-            if self.identity.mode is Mode.SHADOW and intended != Action.ALLOW.value:
-                result["x-sigmaguard-intended"] = intended
+            if self.identity.mode is Mode.SHADOW:
+                intended = _strongest(verdict.intended for verdict in self.verdicts())
+                if intended != Action.ALLOW.value:
+                    result["x-sigmaguard-intended"] = intended
         return result
 
     def to_record(self) -> ExchangeRecord:
         """What is kept of this exchange."""
         verdicts = self.verdicts()
-        decisive = max(verdicts, key=lambda one: ORDER.index(one.intended.value), default=ALLOWED)
+        decisive = max(verdicts, key=_strength, default=ALLOWED)
         now = time.perf_counter()
         identity = self.identity
         total_ms = (now - self.started) * 1000.0
@@ -159,8 +161,8 @@ class Exchange:
             mode=identity.mode if identity else Mode.OFF,
             status=self.status,
             streamed=self.streamed,
-            action=self.header_verdict(),
-            intended=_strongest([verdict.intended for verdict in verdicts]),
+            action=_strongest(verdict.action for verdict in verdicts),
+            intended=decisive.intended.value,
             rule=decisive.rule,
             score=max((verdict.score for verdict in verdicts), default=0.0),
             input_findings=tuple(finding for verdict in self.input for finding in verdict.findings),
@@ -183,11 +185,16 @@ class Exchange:
         )
 
 
-ORDER = ("allow", "flag", "mask", "block")
+def _strength(verdict: Verdict) -> int:
+    return STRENGTH[verdict.intended]
 
 
-def _strongest(actions: list[Action]) -> str:
-    return max((action.value for action in actions), key=ORDER.index, default="allow")
+def _strongest(actions: Iterable[Action]) -> str:
+    strongest = Action.ALLOW
+    for action in actions:
+        if action is not Action.ALLOW and STRENGTH[action] > STRENGTH[strongest]:
+            strongest = action
+    return strongest.value
 
 
 def timing_name(timing: Timing) -> str:

@@ -167,7 +167,7 @@ class Metrics:
         counts[self.subjects, tenant, agent, record.action] += 1
         for detector, outcome in record.outcomes:
             if outcome is not Outcome.NOT_RUN:
-                counts[self.detections, detector, outcome.value] += 1
+                counts[self.detections, detector, outcome._value_] += 1  # `value` takes five times as long
         counts[self.request_bytes, protocol] += record.request_bytes
         counts[self.response_bytes, protocol] += record.response_bytes
         if record.input_findings or record.output_findings:
