@@ -29,11 +29,7 @@ check: $(STAMP)-dev
 # Portkey's 1.15.2 answers every stream with 500 under a newer @hono/node-server, hence the override.
 BENCH := cd bench && PYTHONPATH=. ../$(BIN)/python -m
 bench: $(STAMP)-bench
-	$(BENCH) gateway.run $(ARGS)
-	$(BENCH) gateway.scaling --seconds 1 --rounds 2
-	$(BENCH) gateway.stages
-	$(BENCH) locust_run
-	$(BENCH) gateway.soak --minutes 2
+	$(BENCH) everything $(ARGS)
 
 bench-quick: $(STAMP)-bench
 	$(BENCH) gateway.run --no-peers $(ARGS)

@@ -1,8 +1,9 @@
 """Runs the realistic mix against the bare forwarder and Sigmaguard, alternating, and holds it to the budgets.
 
-    python -m locust_run [--seconds S] [--users N] [--rounds N] [--out DIR]
+    python -m locust_run [--seconds S] [--users N] [--rounds N] [--think MS] [--out DIR]
 
-Exits 1 where a ratio of `budgets.toml` is broken or a request failed.
+The provider thinks before it answers, as a model does: what a check costs beside an answer that is under way anyway is
+what a client feels. Exits 1 where a ratio of `budgets.toml` is broken or a request failed.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tomllib
 from pathlib import Path
 
 from gateway.measuring import heading, store
+from gateway.picture import bars
 from gateway.servers import HERE, Server, bare, provider, sigmaguard
 
 Row = dict[str, float]
@@ -25,13 +27,14 @@ def main() -> None:
     """Runs, prints, stores, judges."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--users", type=int, default=40)
+    parser.add_argument("--users", type=int, default=20, help="40 requests a second: below what one worker can")
+    parser.add_argument("--think", type=float, default=250.0, metavar="MS", help="time to a model's first byte")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=BENCH / "results")
     arguments = parser.parse_args()
     rounds: dict[str, list[dict[str, Row]]] = {"bare": [], "basic": []}
     with tempfile.TemporaryDirectory() as folder:
-        upstream = provider()
+        upstream = provider(arguments.think)
         servers = [bare(upstream.url), sigmaguard("basic", upstream.url, folder)]
         try:
             for number in range(arguments.rounds):
@@ -43,7 +46,10 @@ def main() -> None:
                 server.stop()
     found = {name: merged(rows) for name, rows in rounds.items()}
     problems = judge(found)
-    note = f"{arguments.users} users, {arguments.rounds} rounds of {arguments.seconds} s, in milliseconds."
+    note = (
+        f"{arguments.users} users, {arguments.rounds} rounds of {arguments.seconds} s, a provider that thinks for "
+        f"{arguments.think:g} ms; times in milliseconds."
+    )
     text = heading("A realistic mix", note)
     text += [
         "| task | requests | failed | bare p50 | basic p50 | ratio | bare p99 | basic p99 | ratio |",
@@ -59,6 +65,8 @@ def main() -> None:
         )
     text += ["", *(problems or ["Every budget is kept."])]
     store(arguments.out, "mix", text, {"figures": found, "problems": problems})
+    p50 = {task: {name: rows[task]["p50"] for name, rows in found.items() if task in rows} for task in found["basic"]}
+    bars(p50, arguments.out / "mix.png", "Median latency of the realistic mix, ms")
     sys.exit(1 if problems else 0)
 
 
@@ -68,6 +76,9 @@ def mix(server: Server, folder: str, users: int, seconds: int) -> dict[str, Row]
     command = [sys.executable, "-m", "locust", "-f", str(BENCH / "locustfile.py"), "--host", server.url, "--headless"]
     command += ["-u", str(users), "-r", str(users), "-t", f"{seconds}s", "--csv", str(prefix), "--loglevel", "ERROR"]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=seconds + 60)
+    with (prefix.parent / f"{prefix.name}_failures.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            print(f"{server.name} {row['Name']}: {row['Occurrences']} times {row['Error']}", flush=True)
     with (prefix.parent / f"{prefix.name}_stats.csv").open(newline="") as file:
         return {
             row["Name"]: {

@@ -7,6 +7,7 @@ Attacks count as successes where they are refused with 403 by a firewall or answ
 """
 
 import itertools
+import json
 import random
 from typing import Any
 
@@ -46,6 +47,14 @@ def sentence(dice: random.Random) -> str:
     return f"{dice.choice(SENTENCES).format(topic=dice.choice(TOPICS))} (case {next(NUMBER)})"
 
 
+def reason(body: str) -> str:
+    """The error's code, without what differs from one answer to the next."""
+    try:
+        return str(json.loads(body)["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return "without a reason"
+
+
 class Caller(FastHttpUser):
     """What every kind of client shares."""
 
@@ -66,7 +75,7 @@ class Caller(FastHttpUser):
             if answer.status_code in allowed:
                 answer.success()
             else:
-                answer.failure(f"status {answer.status_code}")
+                answer.failure(f"{answer.status_code} {reason(answer.text)}")
 
 
 class Chatter(Caller):

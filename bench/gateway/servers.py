@@ -116,10 +116,10 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
-def provider() -> Server:
-    """The upstream everybody forwards to."""
+def provider(think_ms: float = 0.0) -> Server:
+    """The upstream everybody forwards to; `think_ms` before the first byte of an answer."""
     port = free_port()
-    return Server("upstream", module("gateway.upstream", str(port)), port)
+    return Server("upstream", module("gateway.upstream", str(port), str(think_ms)), port)
 
 
 def bare(upstream: str) -> Server:

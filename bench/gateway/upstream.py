@@ -1,6 +1,8 @@
 """A provider that answers at once: canned bodies over a raw asyncio protocol, so that it is never the bottleneck.
 
-python -m gateway.upstream PORT
+python -m gateway.upstream PORT [THINK_MS]
+
+THINK_MS is how long it thinks before the first byte of an answer, as a model does (0).
 """
 
 import asyncio
@@ -69,7 +71,8 @@ _COUNT = re.compile(rb'"max_tokens":\s*(\d+)')
 class Provider(asyncio.Protocol):
     """Reads requests by their Content-Length and answers from memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, think_s: float = 0.0) -> None:
+        self._think_s = think_s
         self._buffer = b""
         self._transport: asyncio.Transport
 
@@ -81,7 +84,10 @@ class Provider(asyncio.Protocol):
         """Answers every complete request."""
         self._buffer += data
         while (body := self._take()) is not None:
-            self.answer(body)
+            if self._think_s:
+                asyncio.get_running_loop().call_later(self._think_s, self.answer, body)
+            else:
+                self.answer(body)
 
     def answer(self, body: bytes) -> None:
         """One answer."""
@@ -121,12 +127,13 @@ class Provider(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._send_frame, frames, at + 1)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, think_ms: float = 0.0) -> None:
     """Serves until killed."""
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port)
+    made = functools.partial(Provider, think_ms / 1000)
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", port)
     print("ready", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), *map(float, sys.argv[2:])))
