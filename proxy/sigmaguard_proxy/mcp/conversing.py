@@ -91,7 +91,7 @@ class Conversation:
     async def _enforce(self, raw: bytes, messages: Sequence[Message], *, batch: bool) -> None:
         if self.version in MODERN and not mirrors_agree(self._headers, messages[0]):
             text = "an Mcp-Param header says something that the call's arguments do not"
-            await self._answer(400, [error_message(messages[0].id, HEADER_MISMATCH, text)], batch=batch)
+            await self.answer(400, [error_message(messages[0].id, HEADER_MISMATCH, text)], batch=batch)
             return
         rulings = [await self._guard.from_client(self._exchange, one, self._session) for one in messages]
         refused = [(one, ruling) for one, ruling in zip(messages, rulings, strict=True) if ruling.refusal]
@@ -99,7 +99,7 @@ class Conversation:
             refusal = refused[0][1].refusal
             assert refusal is not None
             answers = [refusal_message(refusal, one.id, one.method) for one in messages if one.kind is Kind.REQUEST]
-            await self._answer(200, answers, batch=batch)
+            await self.answer(200, answers, batch=batch)
             return
         if refused:
             messages = [self._replaced(one, ruling) for one, ruling in zip(messages, rulings, strict=True)]
@@ -128,7 +128,7 @@ class Conversation:
                 ruling = await self._guard.from_client(self._exchange, one, self._session)
                 if ruling.refusal is not None and ruling.refusal.kind == "permission_error":
                     await _abandon(sending)
-                    await self._answer(200, [refusal_message(ruling.refusal, one.id, one.method)], batch=False)
+                    await self.answer(200, [refusal_message(ruling.refusal, one.id, one.method)], batch=False)
                     return
             answer = await sending
         except asyncio.CancelledError:
@@ -345,7 +345,8 @@ class Conversation:
         finally:
             await answer.close()
 
-    async def _answer(self, status: int, bodies: Sequence[Mapping[str, object]], *, batch: bool) -> None:
+    async def answer(self, status: int, bodies: Sequence[Mapping[str, object]], *, batch: bool) -> None:
+        """An answer of our own."""
         self._exchange.status = status
         self._record(self._exchange)
         headers = {"Content-Type": "application/json", **self._exchange.headers()}

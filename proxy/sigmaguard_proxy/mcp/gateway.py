@@ -32,6 +32,7 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     parse_messages,
 )
+from sigmaguard_proxy.mcp.modern import refused_request
 from sigmaguard_proxy.mcp.oauth import WELL_KNOWN, metadata
 from sigmaguard_proxy.mcp.older import OlderTransport
 from sigmaguard_proxy.mcp.out import HttpOut, Out
@@ -191,6 +192,11 @@ class Gateway:
             del headers["Content-Encoding"]
             raw = plain
         describe(exchange, endpoint.name, reading.messages)
+        if isinstance(endpoint.server, StdioServer):  # a program knows no headers: for it, we are the HTTP server
+            wrong = refused_request(headers, reading.messages[0])
+            if wrong is not None:
+                await conversation.answer(wrong[0], [wrong[1]], batch=reading.batch)
+                return
         await conversation.post(raw, reading.messages, batch=reading.batch)
         self._note_owner(exchange, session)
 

@@ -20,6 +20,7 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     message_of,
 )
+from sigmaguard_proxy.mcp.modern import STATUS
 from sigmaguard_proxy.mcp.outbox import Outbox
 from sigmaguard_proxy.mcp.process import Backoff
 from sigmaguard_proxy.mcp.settings import ServerSettings
@@ -29,6 +30,7 @@ from sigmaguard_proxy.mcp.upstream import Answer
 from sigmaguard_proxy.services import Services
 
 IDLE_S = 60.0  # a session nobody has used for this long may make room for a new one
+EARLY_S = 0.5  # an error within it has its own HTTP status; after it the stream is begun
 SESSION = "Mcp-Session-Id"
 Leave = Callable[[], Coroutine[Any, Any, None]]
 
@@ -241,6 +243,10 @@ class StdioServer:
             if outbox.waiting:  # closing the answer is how this revision cancels
                 await shared.cancel(outbox)
 
+        status, data = await _early_error(outbox)
+        if status:
+            await leave()
+            return WholeAnswer(status, data, {"Content-Type": "application/json"})
         silence_s = None if message.method == "subscriptions/listen" else self._settings.timeout_s
         return StreamAnswer(outbox, 0, silence_s, leave)
 
@@ -306,6 +312,18 @@ async def _first_event(outbox: Outbox) -> bytes:
     async for event in outbox.read():
         return event.partition(b"data: ")[2].strip()
     return b""
+
+
+async def _early_error(outbox: Outbox) -> tuple[int, bytes]:
+    """The status and body of an error that a program answers at once; 0 where it does not."""
+    try:
+        async with asyncio.timeout(EARLY_S):
+            data = await _first_event(outbox)
+    except TimeoutError:
+        return 0, b""
+    error = orjson.loads(data).get("error") if data else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return (STATUS.get(code, 0), data) if isinstance(code, int) else (0, b"")
 
 
 def _is_gone(data: bytes) -> bool:
