@@ -94,7 +94,7 @@ class InjectionModel:
         return cls(
             card,
             vocabulary,
-            session(folder / "glance.onnx", threads),
+            session(folder / "glance.onnx"),  # too small to share out, and its sums would then round otherwise
             session(folder / "encoder.onnx", threads),
         )
 
