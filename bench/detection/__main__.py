@@ -16,11 +16,12 @@ from detection.assemble import Wishes, card
 from detection.corpus.example import Example
 from detection.distil import Lessons, distil, teach
 from detection.encode import Window, encode, plain_tokenizer
+from detection.engine import scanner
 from detection.evaluate import judge_all, robustness, robustness_table
 from detection.export import export_encoder, export_glance
 from detection.gather import Recipe, Sets, describe, gather, some
 from detection.measure import Tiers
-from detection.network import Glance, pretrained_encoder, pretrained_folder
+from detection.network import Encoder, Glance, pretrained_encoder, pretrained_folder
 from detection.report import write
 from detection.train import Course, train
 from sigmaguard.injection.model import InjectionModel
@@ -107,7 +108,9 @@ class Run:
             if examples:
                 chosen = some(examples, self.plan.most_judged)
                 judged[name] = (chosen, judge_all(self.model, self.sets.train, chosen, rivals=self.plan.rivals))
-        table = robustness_table(robustness(InjectionModel.load(self.model), self.sets.held))
+        table = robustness_table(
+            robustness(InjectionModel.load(self.model), scanner("basic", self.model), self.sets.held)
+        )
         notes = [
             f"Trained on {len(self.sets.train)} examples, data digest `{self.sets.digest()[:16]}`.",
             "",
@@ -117,7 +120,7 @@ class Run:
         ]
         write(self.folder / "report", "Injection classifier: detection", notes, judged)
 
-    def _encoder(self) -> torch.nn.Module:
+    def _encoder(self) -> Encoder:
         encoder = pretrained_encoder(self.plan.course.layers)
         encoder.load_state_dict(torch.load(self.folder / "encoder.pt", weights_only=True)["average"])
         return encoder.eval()
@@ -137,12 +140,19 @@ def plan_from(options: argparse.Namespace) -> Plan:
         recipe = msgspec.structs.replace(recipe, per_generator=options.per_generator, planted=options.per_generator * 4)
     course = msgspec.structs.replace(plan.course, epochs=options.epochs) if options.epochs else plan.course
     course = msgspec.structs.replace(
-        course, frozen=options.frozen or course.frozen, rate=options.rate or course.rate, seed=seed
+        course,
+        frozen=options.frozen or course.frozen,
+        rate=options.rate or course.rate,
+        seed=seed,
+        threads=options.threads or course.threads,
     )
     lessons = msgspec.structs.replace(plan.lessons, most=options.taught or plan.lessons.most)
     judged = options.most_judged or plan.most_judged
     start = options.start or ""
-    return msgspec.structs.replace(plan, recipe=recipe, course=course, lessons=lessons, start=start, most_judged=judged)
+    wishes = Wishes(missed=options.missed, basic=tuple(options.basic))
+    return msgspec.structs.replace(
+        plan, recipe=recipe, course=course, lessons=lessons, start=start, most_judged=judged, wishes=wishes
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--basic", type=float, nargs=3, default=(0.55, 0.5, 0.55), help="thresholds: user, document, tool"
     )
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
+    parser.add_argument("--threads", type=int, default=0, help="of torch while training")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")
     options = parser.parse_args(arguments)
     if not options.sample and not (corpora.folder() / "train").is_dir():

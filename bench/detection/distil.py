@@ -22,13 +22,14 @@ from sigmaguard.injection.model import session
 class Lessons(msgspec.Struct, frozen=True):
     """How the tiny tier learns."""
 
-    epochs: int = 10
+    epochs: int = 6
     rate: float = 3e-3
-    soft: float = 0.7  # the teacher's share of the loss; the rest is the label's
-    blurred: float = 0.12
-    width: int = 64
-    hidden: int = 96
-    most: int = 24_000  # windows the teacher is asked about
+    words_rate: float = 1e-3  # of the word vectors, which know more than the lessons teach
+    soft: float = 0.8  # the teacher's share of the loss; the rest is the label's
+    blurred: float = 0.15
+    width: int = 128
+    hidden: int = 128
+    most: int = 30_000  # windows the teacher is asked about
     seed: int = 20251
 
 
@@ -47,12 +48,24 @@ def teach(folder: Path, found: Sequence[Window], lessons: Lessons) -> Tensor:
     return out
 
 
-def distil(encoder: Encoder, found: Sequence[Window], logits: Tensor, lessons: Lessons) -> Glance:
+def distil(
+    encoder: Encoder, found: Sequence[Window], logits: Tensor, lessons: Lessons, start: Path | None = None
+) -> Glance:
     """Train the tiny tier on the labels and, where there are any, the teacher's logits; a line an epoch."""
     torch.manual_seed(lessons.seed)
-    glance = glance_from(encoder, lessons.width, lessons.hidden)
+    if start is None:
+        glance = glance_from(encoder, lessons.width, lessons.hidden)
+    else:
+        glance = Glance(encoder.words.num_embeddings, lessons.width, lessons.hidden)
+        glance.load_state_dict(torch.load(start, weights_only=True))
     weights = balance(found)
-    optimiser = torch.optim.AdamW(glance.parameters(), weight_decay=0.01, fused=True)
+    others = [value for name, value in glance.named_parameters() if name != "words.weight"]
+    optimiser = torch.optim.AdamW(
+        [{"params": others, "peak": lessons.rate}, {"params": [glance.words.weight], "peak": lessons.words_rate}],
+        weight_decay=0.01,
+    )
+    steps = lessons.epochs * sum(1 for _ in batches(found, weights, random.Random(0), budget=12288, most=256))
+    done = 0
     source = torch.Generator().manual_seed(lessons.seed)
     taught = ~torch.isnan(logits)
     labels = torch.tensor([window.label for window in found])
@@ -61,10 +74,10 @@ def distil(encoder: Encoder, found: Sequence[Window], logits: Tensor, lessons: L
     for epoch in range(lessons.epochs):
         total, count = 0.0, 0
         rng = random.Random(f"{lessons.seed}/{epoch}")
-        for place, batch in enumerate(batches(found, weights, rng, budget=12288, most=256)):
-            progress = (epoch + min(place / 400, 1.0)) / lessons.epochs
+        for batch in batches(found, weights, rng, budget=12288, most=256):
+            done += 1
             for group in optimiser.param_groups:
-                group["lr"] = lessons.rate * max(0.02, 1 - progress)
+                group["lr"] = group["peak"] * max(0.02, min(done / 50, 1 - done / steps))
             said = glance(blur(batch.ids, batch.mask, lessons.blurred, source), batch.mask)
             each = functional.binary_cross_entropy_with_logits(said, soft[batch.index], reduction="none")
             loss = (each * batch.weights).sum() / batch.weights.sum()

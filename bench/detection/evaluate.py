@@ -15,6 +15,7 @@ from detection.figures import wilson
 from detection.report import Judged
 from detection.rivals import nanoguard, regression
 from sigmaguard.injection.model import InjectionModel
+from sigmaguard.scanning import Scanner
 
 
 def judge_all(
@@ -37,52 +38,67 @@ def judge_all(
 
 
 class Robustness(msgspec.Struct, frozen=True):
-    """How many of the attacks that are caught plain are still caught in a disguise."""
+    """How many of the attacks that are caught plain are still caught in a disguise, and harmless texts kept in it.
+
+    `alone` is the model, `engine` the policy `basic` with every reading that the engine decodes for it.
+    """
 
     disguise: str
     undone_by: str
-    count: int
-    caught: float
-    low: float
-    high: float
-    benign_kept: float
+    attacks: int
+    benign: int
+    caught_alone: int
+    caught_engine: int
+    kept_alone: int
+    kept_engine: int
 
 
-def robustness(model: InjectionModel, examples: Sequence[Example], count: int = 150, seed: int = 7) -> list[Robustness]:
-    """Disguise held-out short texts of users; attacks are those that the model catches undisguised."""
+def robustness(
+    model: InjectionModel, policy: Scanner, examples: Sequence[Example], count: int = 150, seed: int = 7
+) -> list[Robustness]:
+    """Disguise held-out short texts of users; attacks are those that model and policy catch undisguised."""
     rng = random.Random(seed)
     short = [
         e for e in examples if e.origin == "user" and 20 < len(e.text) < 300 and e.text.isascii() and "+" not in e.kind
     ]
-    attacks = [e.text for e in short if e.is_attack]
-    benign = [e.text for e in short if not e.is_attack]
+    attacks = [e for e in short if e.is_attack]
+    benign = [e for e in short if not e.is_attack]
     attacks = rng.sample(attacks, min(len(attacks), 2 * count))
-    attacks = [text for text in attacks if _flagged(model, text)][:count]
+    plain = zip(_flagged(model, attacks), scan(policy, attacks), strict=True)
+    attacks = [e for e, (alone, whole) in zip(attacks, plain, strict=True) if alone and whole.blocked][:count]
     benign = rng.sample(benign, min(len(benign), count))
     out = []
     for by, table in (("fold", FOLDED), ("model", READ), ("the engine's readings", DECODED)):
         for name, disguise in table.items():
-            caught = sum(_flagged(model, disguise(text, rng)) for text in attacks)
-            kept = sum(not _flagged(model, disguise(text, rng)) for text in benign)
-            low, high = wilson(caught, len(attacks))
-            out.append(
-                Robustness(name, by, len(attacks), caught / max(len(attacks), 1), low, high, kept / max(len(benign), 1))
-            )
+            sides = [
+                [msgspec.structs.replace(e, text=disguise(e.text, rng)) for e in side] for side in (attacks, benign)
+            ]
+            alone = [sum(_flagged(model, side)) for side in sides]
+            whole = [sum(one.blocked for one in scan(policy, side)) for side in sides]
+            kept = [len(benign) - reported for reported in (alone[1], whole[1])]
+            out.append(Robustness(name, by, len(attacks), len(benign), alone[0], whole[0], *kept))
     return out
 
 
-def _flagged(model: InjectionModel, text: str) -> bool:
-    return model.score([text], ["user"])[0].score >= 0.5
+def _flagged(model: InjectionModel, examples: Sequence[Example]) -> list[bool]:
+    scores = model.score([e.text for e in examples], [e.origin for e in examples])
+    return [s.score >= model.threshold("basic", e.origin) for s, e in zip(scores, examples, strict=True)]
 
 
 def robustness_table(found: Sequence[Robustness]) -> list[str]:
     """The table as Markdown lines."""
     lines = [
-        "| disguise | undone by | attacks | caught alone [95 %] | benign kept in the same disguise |",
-        "|---|---|---|---|---|",
+        "| disguise | undone by | attacks | caught, model alone [95 %] | caught, policy basic [95 %] "
+        "| harmless texts | kept, model alone | kept, policy basic |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
-        lines.append(
-            f"| {one.disguise} | {one.undone_by} | {one.count} | {100 * one.caught:.1f} [{100 * one.low:.0f}-{100 * one.high:.0f}] | {100 * one.benign_kept:.1f} |"
-        )
+        caught = " | ".join(_share(count, one.attacks) for count in (one.caught_alone, one.caught_engine))
+        kept = " | ".join(f"{100 * count / max(one.benign, 1):.1f}" for count in (one.kept_alone, one.kept_engine))
+        lines.append(f"| {one.disguise} | {one.undone_by} | {one.attacks} | {caught} | {one.benign} | {kept} |")
     return lines
+
+
+def _share(count: int, of: int) -> str:
+    low, high = wilson(count, of)
+    return f"{100 * count / max(of, 1):.1f} [{100 * low:.0f}-{100 * high:.0f}]"

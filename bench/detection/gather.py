@@ -31,6 +31,7 @@ class Recipe(msgspec.Struct, frozen=True):
     per_generator: int = 3000
     planted: int = 9000
     disguised: float = 0.12
+    joined: float = 0.08
     promptshield: bool = False
     leave_out: bool = False  # train without the sources of `corpora.LEFT_OUT`, to judge on them
     seed: int = 20251
@@ -73,6 +74,8 @@ def gather(recipe: Recipe, folder: Path) -> Sets:
     bipia = _bipia(folder)
     train += _planted(train, [row for row in bipia if not is_held_out(row.template)], recipe, recipe.planted, "train")
     held += _planted(held, [row for row in bipia if is_held_out(row.template)], recipe, recipe.planted // 5, "held")
+    train += joined(train, random.Random(f"{recipe.seed}/joined/train"), recipe.joined)
+    held += joined(held, random.Random(f"{recipe.seed}/joined/held"), recipe.joined)
     train += disguised(train, random.Random(f"{recipe.seed}/disguise"), recipe.disguised)
     return Sets(train=_distinct(train), held=_distinct(held), left=left)
 
@@ -119,6 +122,28 @@ def disguised(examples: Sequence[Example], rng: random.Random, share: float) -> 
         name = rng.choice(sorted(READ))
         text = READ[name](example.text, rng)
         out.append(msgspec.structs.replace(example, text=text, start=0, end=0, kind=f"{example.kind}+{name}"))
+    return out
+
+
+def joined(examples: Sequence[Example], rng: random.Random, share: float) -> list[Example]:
+    """Messages of several harmless texts of one origin and language: real ones are longer than a sentence."""
+    pools: dict[tuple[str, str], list[Example]] = {}
+    for example in examples:
+        if not example.is_attack and len(example.text) <= LONGEST_PAYLOAD:
+            pools.setdefault((example.origin, example.lang), []).append(example)
+    keys = sorted(key for key in pools if len(pools[key]) >= 8)
+    if not keys:
+        return []
+    out = []
+    for _ in range(int(len(examples) * share)):
+        key = rng.choices(keys, [len(pools[name]) for name in keys])[0]
+        parts = rng.sample(pools[key], rng.randint(2, 6))
+        text = rng.choice(("\n", "\n", "\n\n", " ")).join(part.text for part in parts)
+        out.append(
+            msgspec.structs.replace(
+                parts[0], text=text, start=0, end=0, kind="joined", source="joined", template="joined"
+            )
+        )
     return out
 
 

