@@ -1,4 +1,4 @@
-"""Keeps a worker's snapshot fresh: when told, else four times a second; survives a dead database.
+"""Keeps a worker's snapshot fresh: when told, else twice a second; survives a dead database.
 
 A change is seen by a notice (at once) or, where that was lost, by the generation's number (within POLL_S).
 """
@@ -18,7 +18,9 @@ from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError
 from sigmaguard_proxy.tasks import Tasks
 
-POLL_S = 0.25
+# A look costs 0.6 ms of the loop's thread, on SQLite and PostgreSQL alike: a thousandth of it at this rate. A lost
+# notice is found within this and a few milliseconds; what is promised is a second.
+POLL_S = 0.5
 RETRY_S = 1.0  # between two tries at a database that is down
 PATIENCE_S = 3.0  # how long a start waits for the database before it serves by what was last good
 

@@ -1,11 +1,17 @@
 """The data plane serves by its last good state while PostgreSQL or Redis are gone, and says so."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sigmaguard.model import Mode
+from sigmaguard_proxy.control.change import SYSTEM, Changes
+from sigmaguard_proxy.control.permissions import EVERYWHERE
+from sigmaguard_proxy.control.toggles import ToggleOrder, Toggles
 from tests.control_servers import Postgres, Valkey
 from tests.control_site import ATTACK, Site, site
 
@@ -102,6 +108,36 @@ async def test_a_start_without_database_serves_by_what_was_last_good(tmp_path: P
             await until_degraded(place, set())
     finally:
         mortal_postgres.start()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_change_whose_notice_is_lost_is_obeyed_within_a_second(
+    tmp_path: Path, mortal_postgres: Postgres, kind: str
+) -> None:
+    """Somebody else changes the database and tells nobody, as a node does whose Redis died with the message."""
+    url = mortal_postgres.database() if kind == "postgresql" else ""
+    async with site(tmp_path / "data", database_url=url) as place:
+        assert (await place.chat(ATTACK))[0] == 403
+        silent = Toggles(Changes(place.node.control.database, _Nobody(), lambda _: None), Mode.ENFORCE)
+        snapshots = asyncio.Queue[float]()
+        place.node.control.refresher.on_change(lambda _: snapshots.put_nowait(time.monotonic()))
+        turned = []
+        for mode in (Mode.SHADOW, Mode.ENFORCE, Mode.SHADOW):
+            await silent.turn(EVERYWHERE, ToggleOrder(mode, "nobody is told"), SYSTEM)
+            since = time.monotonic()
+            turned.append(await asyncio.wait_for(snapshots.get(), 10.0) - since)
+        assert (await place.chat(ATTACK))[2]["x-sigmaguard-mode"] == "shadow"
+        assert min(turned) < 1.0, turned  # a machine busy with other tests may stretch one or two
+
+
+class _Nobody:
+    """Takes acts and keeps none."""
+
+    def record_act(
+        self, tenant: str, actor: str, action: str, target: str, details: Mapping[str, Any] | None = None
+    ) -> str:
+        """As if it were written down."""
+        return f"{tenant} {actor} {action} {target} {details}"
 
 
 async def test_limits_and_budgets_survive_a_restart(tmp_path: Path) -> None:
