@@ -10,8 +10,6 @@ import argparse
 import asyncio
 import io
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +20,7 @@ from typing import Any
 import aiohttp
 import uvloop
 from aiohttp import web
+from gateway.measuring import heading
 
 from sigmaguard.model import Mode
 from sigmaguard.policy.compile import PolicyLoader
@@ -209,17 +208,13 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=2_000)
     parser.add_argument("--redis", default="", metavar="URL")
-    parser.add_argument("--out", type=Path, default=Path("bench/results"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
     arguments = parser.parse_args()
     alone = await steps(arguments.redis)
     whole = await whole_requests(arguments.rounds, arguments.requests)
     first = next(iter(whole.values()))
-    lines = [
-        "# Control plane: cost on the hot path",
-        "",
-        f"{platform.machine()}, {os.cpu_count()} cores, one process, processor time.",
-        "",
-    ]
+    note = "One process, processor time, client and provider included; whole requests differ by what stands in the way."
+    lines = heading("Control plane: cost on the hot path", note)
     lines += [
         "| step | microseconds |",
         "|---|---|",
