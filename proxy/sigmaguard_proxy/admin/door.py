@@ -18,7 +18,8 @@ from sigmaguard_proxy.admin.paths import PATH_PATTERNS
 from sigmaguard_proxy.admin.problems import ProblemError, problem, refusal
 from sigmaguard_proxy.control.change import EVERYWHERE
 from sigmaguard_proxy.control.errors import ControlError, InvalidError, Wrong
-from sigmaguard_proxy.control.signin import Principal, SignIn
+from sigmaguard_proxy.control.signin import SignIn
+from sigmaguard_proxy.control.signin_shapes import Principal
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import DatabaseDownError
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sigmaguard_proxy.control.change import Actor
 from sigmaguard_proxy.control.permissions import EVERYWHERE, Permission
-from sigmaguard_proxy.control.signin import Principal
+from sigmaguard_proxy.control.signin_shapes import Principal
 
 Where = Literal["tenant", "installation", "self", "public"]
 B = TypeVar("B")

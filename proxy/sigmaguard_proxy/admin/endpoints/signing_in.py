@@ -13,8 +13,8 @@ from sigmaguard_proxy.control.change import EVERYWHERE
 from sigmaguard_proxy.control.errors import NotFoundError
 from sigmaguard_proxy.control.paging import Page, Paging
 from sigmaguard_proxy.control.permissions import Role
-from sigmaguard_proxy.control.signin import (
-    SESSION_S,
+from sigmaguard_proxy.control.signin import SESSION_S
+from sigmaguard_proxy.control.signin_shapes import (
     Claim,
     Login,
     NewPersonalToken,
