@@ -16,9 +16,8 @@ from sigmaguard_proxy.audit.state import State, load_state, save_state
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
 
-POLL_S = (
-    0.2  # also between two batches of a database that keeps up: one of many records costs little more than one of few
-)
+# Also between two batches of a database that keeps up: a batch of many records costs little more than one of few
+POLL_S = 0.2
 TELL_EVERY_S = 0.5
 LOCK_POLL_S = 1.0
 BACKOFF_S = (0.1, 5.0)
