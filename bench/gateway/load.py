@@ -142,7 +142,7 @@ class Caller(asyncio.Protocol):
             return len(self._buffer) >= end + 4 + int(head[at + 15 :].split(b"\r\n", 1)[0])
         return self._buffer.endswith(b"0\r\n\r\n")
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Tells that one fewer is running."""
         self._results.lost()
 
