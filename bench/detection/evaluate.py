@@ -24,7 +24,8 @@ def judge_all(
     """Our scores first, then those of the rivals that can run here."""
     model = InjectionModel.load(folder)
     ours = [score.score for score in model.score([e.text for e in examples], [e.origin for e in examples])]
-    found = [Judged("sigmaguard model", ours)]
+    reported = [s >= model.threshold("basic", e.origin) for s, e in zip(ours, examples, strict=True)]
+    found = [Judged("sigmaguard model", ours, flagged=reported)]
     print("the whole policy", flush=True)
     found.append(judged("sigmaguard policy basic", scan(scanner("basic", folder), examples)))
     if rivals:
