@@ -1,5 +1,6 @@
 """The servers a bench compares, each a process of its own. Knows commands and ports, measures only CPU."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -42,6 +43,7 @@ class Server:
         env = {**os.environ, "PYTHONPATH": str(HERE.parent), **environ}
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed by stop()
         self._process = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=self._said)
+        atexit.register(self.stop)  # also where a later server of the same bench does not start
         self._wait()
 
     def _wait(self) -> None:
@@ -94,7 +96,10 @@ class Server:
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process; once is enough."""
+        atexit.unregister(self.stop)
+        if self._said.closed:
+            return
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(10)
