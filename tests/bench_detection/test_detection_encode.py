@@ -7,7 +7,7 @@ from detection.corpus.example import Example
 from detection.encode import BODY, CROP, UNKNOWN, _crop, balance, encode
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from sigmaguard.injection.vocabulary import Vocabulary
 
@@ -20,6 +20,7 @@ FLAGS = st.tuples(st.integers(1, BODY), st.integers(0, BODY), st.integers(1, BOD
 def vocabulary() -> Vocabulary:
     words = {"[UNK]": 100, "calm": 200, "obey": 201}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return Vocabulary(tokenizer)
 
