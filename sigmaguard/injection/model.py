@@ -15,7 +15,7 @@ import msgspec
 from sigmaguard.errors import ConfigError
 from sigmaguard.injection.card import Card, load_card
 from sigmaguard.injection.fold import Folded, fold
-from sigmaguard.injection.vocabulary import Tokens, Vocabulary, frame, origin_name
+from sigmaguard.injection.vocabulary import ORIGINS, UNKNOWN_WORD, Tokens, Vocabulary, frame, origin_name
 from sigmaguard.injection.windows import windows
 
 SURE = 0.995  # no later window can matter once one is this sure
@@ -91,12 +91,12 @@ class InjectionModel:
         folder = folder or Path(__file__).parent / "model"
         card = load_card(folder)
         vocabulary = Vocabulary.load(folder / "tokenizer.json")
-        return cls(
-            card,
-            vocabulary,
-            session(folder / "glance.onnx"),  # too small to share out, and its sums would then round otherwise
-            session(folder / "encoder.onnx", threads),
-        )
+        glance = session(folder / "glance.onnx")  # too small to share out, and its sums would then round otherwise
+        encoder = session(folder / "encoder.onnx", threads)
+        longest = {"ids": [frame([UNKNOWN_WORD] * card.window, ORIGINS[0])]}
+        for tier in (glance, encoder):
+            tier.run(None, longest)  # memory is set up now, not in the time of the first exchange
+        return cls(card, vocabulary, glance, encoder)
 
     def score(self, texts: Sequence[str], origins: Sequence[str]) -> list[Score]:
         """Score each text under its origin, in order. Raises ValueError for an unknown origin."""

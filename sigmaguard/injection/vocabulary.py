@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-CLS, SEP = 101, 102
+CLS, SEP, UNKNOWN_WORD = 101, 102, 100
 _FIRST_ORIGIN = 1  # [unused0], [unused1], ... of the BERT vocabulary: untrained, and unreachable from text
 LONGEST_WORD = 100  # code points; WordPiece takes a longer word for unknown
 REMEMBERED = 16_384  # split words
