@@ -14,6 +14,7 @@ from sigmaguard.errors import ConfigError
 from sigmaguard.injection.card import CARD
 from sigmaguard.injection.external import ExternalModel
 from sigmaguard.injection.model import InjectionModel, Score
+from sigmaguard.injection.opaque import blanked
 from sigmaguard.model import Finding
 from sigmaguard.policy.pack import Rule
 from sigmaguard.reading import Reading
@@ -75,7 +76,7 @@ class InjectionDetector:
     def __init__(self, scorer: Scorer, point: str) -> None:
         self._scorer = scorer
         self._point = point
-        self.version = f"{scorer.version}/{point}"
+        self.version = f"{scorer.version}/{point}/1"
         # windows by tier since the start, for metrics; threads may lose a count, which no one bills by
         self.windows_read = {"glance": 0, "encoder": 0}
         scorer.threshold(point, "user")  # an unknown point is an error now, not at the first exchange
@@ -86,7 +87,7 @@ class InjectionDetector:
         for passage in passages:
             readings = _read(passage)
             origins = [passage.segment.origin.value] * len(readings)
-            scores = self._scorer.score([each.text for each in readings], origins)
+            scores = self._scorer.score([blanked(each.text) for each in readings], origins)
             found.append(self._counted(passage, readings, scores))
         return found
 
@@ -98,7 +99,7 @@ class InjectionDetector:
         readings, origin = _read(passage), passage.segment.origin.value
         scores: list[Score] = []
         for reading in readings:
-            score = self._scorer.glance(reading.text, origin)
+            score = self._scorer.glance(blanked(reading.text), origin)
             if score is None:
                 return None
             scores.append(score)
