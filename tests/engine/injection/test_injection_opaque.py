@@ -1,4 +1,4 @@
-"""Keys, hashes and base64 are no language to the model; words are, glued together too; what is encoded is read decoded."""
+"""Keys, hashes and base64 are no language to the model; words are, glued too; what is encoded is read decoded."""
 
 import base64
 import random
