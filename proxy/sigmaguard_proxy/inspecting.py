@@ -15,6 +15,8 @@ from sigmaguard.policy.compiled import Policy
 from sigmaguard_proxy.pool import DetectorPool, PoolFullError
 
 INLINE_CHARS = 20_000  # about 1 ms of inline detectors (50 us a KB); more goes to a thread
+BUDGET_CHARS = 4_000  # about 1,000 tokens: a document of ten pages may take longer than a question
+MOST_BUDGETS = 16
 
 
 class Inspected(Protocol):
@@ -85,7 +87,7 @@ class Inspecting:
 
     async def run(self, inspection: Inspected, work: Sequence[Work]) -> None:
         """Runs work within the policy's time budget, light work here and the rest in the pool."""
-        deadline = time.perf_counter() + inspection.policy.budget_ms / 1000.0
+        since = time.perf_counter()
         heavy: list[Work] = []
         for one in work:
             if is_light(one):
@@ -93,23 +95,29 @@ class Inspecting:
             elif (rest := _quickly(inspection, one)) is not None:
                 heavy.append(rest)
         if len(heavy) == 1:
-            await self._pooled(inspection, heavy[0], deadline)
+            await self._pooled(inspection, heavy[0], since)
         elif heavy:
-            await asyncio.gather(*(self._pooled(inspection, one, deadline) for one in heavy))
+            await asyncio.gather(*(self._pooled(inspection, one, since) for one in heavy))
 
-    async def _pooled(self, inspection: Inspected, work: Work, deadline: float) -> None:
+    async def _pooled(self, inspection: Inspected, work: Work, since: float) -> None:
         name = work.active.detector.name
+        budget_ms = inspection.policy.budget_ms * budgets(_size(work))
         try:
-            left = deadline - time.perf_counter()
+            left = since + budget_ms / 1000.0 - time.perf_counter()
             answer = await self.pool.detect(work.active.detector, work.passages, max(left, 0.001))
         except TimeoutError:
-            inspection.fail(work, f"{name} did not answer within {inspection.policy.budget_ms:g} ms", timed_out=True)
+            inspection.fail(work, f"{name} did not answer within {budget_ms:g} ms", timed_out=True)
         except PoolFullError:
             inspection.fail(work, f"{name} was not run: too many inspections are waiting")
         except Exception as error:  # the pool worker's door, seen from the loop: any detector may raise anything
             inspection.fail(work, f"{type(error).__name__} in {name}")
         else:
             inspection.take(work, answer)
+
+
+def budgets(chars: int) -> int:
+    """How many times its time budget a text may take: once for each BUDGET_CHARS begun, at most MOST_BUDGETS."""
+    return min(MOST_BUDGETS, max(1, -(-chars // BUDGET_CHARS)))
 
 
 def _quickly(inspection: Inspected, work: Work) -> Work | None:

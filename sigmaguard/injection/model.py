@@ -148,7 +148,9 @@ class InjectionModel:
 
     def _glances(self, reading: _Reading, origin: str) -> list[tuple[float, tuple[int, int]]]:
         cuts = self._cuts(reading) if reading.tokens.ids else []
-        return [(self._glanced(reading, cut, origin), cut) for cut in cuts]
+        # a window that says the same as one before it (padding, a table's rows) is read once
+        distinct = {tuple(reading.tokens.ids[start:end]): (start, end) for start, end in reversed(cuts)}
+        return [(self._glanced(reading, cut, origin), cut) for cut in sorted(distinct.values())]
 
     def _cleared(self, reading: _Reading, glanced: Sequence[tuple[float, tuple[int, int]]]) -> Score:
         """What all windows were cleared of: there is no place to point at, so it is the whole text's score."""

@@ -79,7 +79,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A policy as written. `extends` names another pack whose fields it changes key by key.
 
-    `masks` is keyed by entity (`EMAIL`) or `*`. `rule_files` are read beside the pack, added to the
+    `budget_ms` is what a pooled detector may take for each 4,000 code points begun. `masks` is keyed by
+    entity (`EMAIL`) or `*`. `rule_files` are read beside the pack, added to the
     shipped ones; `custom_rules` are the same, written in place.
     """
 

@@ -28,13 +28,14 @@ async def crowd(gate: Gateway, count: int, word: str = "text") -> list[Seen]:
 async def test_a_hanging_detector_is_shed_and_heals(on_fault: OnFault) -> None:
     """Both threads hang and the queue is full: no exchange waits longer than its budget, none is forgotten."""
     hanging = Waits(Words({"forbidden": "test.bad"}, "waits"))
-    policy = policy_of(active(hanging, Action.BLOCK, on_fault=on_fault), budget_ms=400.0, on_fault=on_fault)
+    policy = policy_of(active(hanging, Action.BLOCK, on_fault=on_fault), budget_ms=1_500.0, on_fault=on_fault)
     async with gateway(policy, script=whole(completion("fine")), **POOL) as gate:
         loop, pool = asyncio.get_running_loop(), gate.plane.services.inspecting.pool
         since = loop.time()
         during = await crowd(gate, 40)
         assert loop.time() - since < 10.0  # two budgets and a slow machine; never the hang's own half minute
-        assert pool.shed >= 34  # two in threads and four in the queue; all others were turned away at once
+        # two threads may each have taken a batch of four, and four wait; all others were turned away at once
+        assert pool.shed >= 40 - (4 + 4 + 4)
         if on_fault is OnFault.CLOSED:
             assert {one.status for one in during} == {503}
             assert {one.code for one in during} == {"detector_timeout", "detector_failed"}

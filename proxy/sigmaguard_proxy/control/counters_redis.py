@@ -120,12 +120,18 @@ class RedisCounters:
         self._settle = redis.register_script(SETTLE)
         self._waiting: deque[Settlement] = deque(maxlen=WAITING)
         self._wake = asyncio.Event()
+        self._made = self._sent = 0  # settlements so far
+        self._moved = asyncio.Event()  # set, and replaced, whenever `_sent` grows or sending fails
+        self._is_failing = False
         self._live: dict[str, tuple[str, ...]] = {}
         self._sender = tasks.spawn(self._send_settlements(), name="redis-settle")
         self._renewer = tasks.spawn(self._renew_leases(), name="redis-renew")
 
     async def claim(self, claim: Claim) -> Grant:
-        """Takes everything or nothing. Raises OSError where Redis does not answer."""
+        """Takes everything or nothing, after all that this worker settled before. Raises OSError without Redis."""
+        made = self._made
+        while self._sent < made and not self._is_failing:  # else a caller's next request could overtake its last one
+            await self._moved.wait()
         keys = [_key(claim.space, limit) for limit in claim.limits]
         arguments: list[Any] = [claim.id, int(LEASE_S), WINDOW_S]
         for limit in claim.limits:
@@ -157,6 +163,9 @@ class RedisCounters:
         for limit, claimed in zip(settlement.limits, settlement.claimed, strict=True):
             if limit.kind == "spend" and limit.amount != claimed:
                 self._booked(settlement.space, limit.name, limit.amount - claimed, limit.ends_at)
+        self._made += 1
+        if len(self._waiting) == WAITING:
+            self._sent += 1  # the oldest gives way
         self._waiting.append(settlement)
         self._wake.set()
 
@@ -174,7 +183,16 @@ class RedisCounters:
                         await pipe.execute()
                 except (RedisError, OSError):
                     self._waiting.extendleft(reversed(batch))
+                    self._tell(failing=True)
                     await asyncio.sleep(SOCKET_TIMEOUT_S)
+                else:
+                    self._sent += len(batch)
+                    self._tell(failing=False)
+
+    def _tell(self, *, failing: bool) -> None:
+        self._is_failing = failing
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def _renew_leases(self) -> None:
         while True:
