@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -70,7 +70,6 @@ class StreamingDetector(Detector, Protocol):
         ...
 
 
-@runtime_checkable
 class QuickDetector(Detector, Protocol):
     """A pooled detector that knows of most short texts at once what it would say of them.
 

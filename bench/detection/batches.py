@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from detection.encode import Window
-
-UNKNOWN_WORD = 100
+from sigmaguard.injection.vocabulary import UNKNOWN_WORD
 
 
 class Batch:
