@@ -1,4 +1,4 @@
-"""A soak of bounded length: memory, descriptors and threads must stay flat under a mix of traffic.
+"""A soak of bounded length: memory, descriptors, threads and asyncio tasks must stay flat under a mix of traffic.
 
     python -m gateway.soak [--minutes M] [--out DIR]
 
@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from gateway.measuring import common_arguments, heading, measure, store
@@ -18,6 +19,7 @@ from gateway.servers import Server, provider, sigmaguard
 KINDS = ("small", "chat", "stream", "chars=20000")
 MEMORY_GROWTH = 1.10  # of the last quarter over the second; the first fills caches and warms allocators
 WARM_SHARE = 4
+SETTLE_S = 1.2  # until the server has sampled itself without the load's connections
 
 
 def main() -> None:
@@ -36,11 +38,12 @@ def main() -> None:
             while time.monotonic() - began < arguments.minutes * 60:
                 for kind in KINDS:
                     measure(server, kind, arguments.connections, 2.0)
+                time.sleep(SETTLE_S)
                 samples.append(sample(server, time.monotonic() - began))
                 last = samples[-1]
                 print(
                     f"{last['at_s']:6.0f} s  {last['memory_mb']:7.1f} MB  {last['descriptors']:4.0f} files  "
-                    f"{last['threads']:3.0f} threads",
+                    f"{last['threads']:3.0f} threads  {last['tasks']:3.0f} tasks",
                     flush=True,
                 )
         finally:
@@ -48,9 +51,9 @@ def main() -> None:
             upstream.stop()
     problems = judge(samples)
     text = heading("Soak", f"{arguments.minutes:g} minutes of {', '.join(KINDS)}, every text new.")
-    text += ["| after s | memory MB | descriptors | threads |", "|---:" * 4 + "|"]
+    text += ["| after s | memory MB | descriptors | threads | tasks |", "|---:" * 5 + "|"]
     text += [
-        f"| {one['at_s']:.0f} | {one['memory_mb']:.1f} | {one['descriptors']:.0f} | {one['threads']:.0f} |"
+        f"| {one['at_s']:.0f} | {one['memory_mb']:.1f} | {one['descriptors']:.0f} | {one['threads']:.0f} | {one['tasks']:.0f} |"
         for one in samples
     ]
     text += ["", *(problems or ["Flat: nothing grows."])]
@@ -68,6 +71,7 @@ def sample(server: Server, at_s: float) -> dict[str, float]:
         "memory_mb": server.memory_bytes() / 1e6,
         "descriptors": server.descriptors(),
         "threads": threads,
+        "tasks": _metric(server, "sigmaguard_event_loop_tasks"),
     }
 
 
@@ -76,12 +80,18 @@ def _status(pid: int, field: str) -> str:
     return next(line.split()[1] for line in text.splitlines() if line.startswith(field + ":"))
 
 
+def _metric(server: Server, name: str) -> float:
+    with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
+
+
 def judge(samples: list[dict[str, float]]) -> list[str]:
     """What grew between the second quarter and the last."""
     quarter = max(1, len(samples) // WARM_SHARE)
     early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
     problems = []
-    for key, allowed in (("memory_mb", MEMORY_GROWTH), ("descriptors", 1.2), ("threads", 1.0)):
+    for key, allowed in (("memory_mb", MEMORY_GROWTH), ("descriptors", 1.2), ("threads", 1.0), ("tasks", 1.2)):
         before = statistics.median(one[key] for one in early)
         after = statistics.median(one[key] for one in late)
         if after > before * allowed:

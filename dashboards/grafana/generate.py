@@ -343,7 +343,14 @@ def reliability() -> Json:
                 ),
                 (
                     6,
-                    panel("timeseries", "Exchanges under way", [target("sum(sigmaguard_active_exchanges)", "active")]),
+                    panel(
+                        "timeseries",
+                        "Under way",
+                        [
+                            target("sum(sigmaguard_active_exchanges)", "exchanges"),
+                            target("sum(sigmaguard_event_loop_tasks)", "asyncio tasks"),
+                        ],
+                    ),
                 ),
                 (
                     6,

@@ -129,6 +129,7 @@ class Metrics:
         self.shed = counter("inspections_shed", "Inspections not run because too many were waiting")
         self.pool_waiting = gauge("pool_waiting", "Inspections waiting for a thread")
         self.active = gauge("active_exchanges", "Exchanges under way")
+        self.tasks = gauge("event_loop_tasks", "Asyncio tasks that have not ended")
         self.audit_waiting = gauge(
             "audit_waiting_records", "Records written but not yet in the database", mode="livemax"
         )
@@ -225,6 +226,7 @@ class Metrics:
             self._raise_to(self._child(self.tiers, tier), windows)
         self.pool_waiting.set(vitals.pool_waiting)
         self.active.set(vitals.active)
+        self.tasks.set(vitals.tasks)
         self.audit_waiting.set(vitals.audit_waiting)
         self.audit_lag.set(vitals.audit_lag_s)
         self._show("policy", self.policy_info, (vitals.worker, vitals.policy, vitals.revision))
@@ -262,7 +264,8 @@ class Vitals(msgspec.Struct, frozen=True):
     """What a worker looks like at one moment: totals since its start, and what is so right now.
 
     `tiers` maps a tier of the injection model to the windows it read; `degraded` a part to whether
-    it is down; `audit_lag_s` the age of the oldest record not yet in the database, in seconds.
+    it is down; `audit_lag_s` the age of the oldest record not yet in the database, in seconds; `tasks`
+    the asyncio tasks that have not ended.
     """
 
     worker: str
@@ -278,3 +281,4 @@ class Vitals(msgspec.Struct, frozen=True):
     audit_lag_s: float = 0.0
     tiers: Mapping[str, int] = {}
     degraded: Mapping[str, bool] = {}
+    tasks: int = 0

@@ -65,6 +65,7 @@ class Observing:
             audit_lag_s=age,
             tiers=getattr(injection.detector, "windows_read", {}) if injection else {},
             degraded={part: part in down for part in PARTS},
+            tasks=len(asyncio.all_tasks()),
         )
 
     def _log_exchange(self, record: ExchangeRecord) -> None:

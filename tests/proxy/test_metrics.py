@@ -42,7 +42,7 @@ RECORD = ExchangeRecord(
     request_bytes=100,
     response_bytes=200,
 )
-VITALS = Vitals("0", "basic", "abc", "enforce", 5, 7, 0, 1, 2, 3, 4.5, {"glance": 9}, {"database": True})
+VITALS = Vitals("0", "basic", "abc", "enforce", 5, 7, 0, 1, 2, 3, 4.5, {"glance": 9}, {"database": True}, 6)
 
 
 def values(metrics: Metrics) -> dict[str, float]:
@@ -113,6 +113,7 @@ def test_vitals_show_totals_and_only_the_policy_in_force() -> None:
     assert found['sigmaguard_policy_info{policy="basic",revision="abc",worker="0"}'] == 0
     assert found['sigmaguard_policy_info{policy="basic",revision="def",worker="0"}'] == 1
     assert found["sigmaguard_audit_lag_seconds"] == 4.5
+    assert found["sigmaguard_event_loop_tasks"] == 6
     assert found['sigmaguard_degraded{part="database"}'] == 1
     assert found['sigmaguard_model_windows_total{tier="glance"}'] == 9
 
