@@ -8,9 +8,12 @@ with a clean text.
 from collections.abc import Sequence
 from hashlib import sha256
 
+import msgspec
+
 from sigmaguard.model import Segment
 
 TURNS = 8  # segments a turn adds at most for its prefix to be found; more are looked up one by one
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Digests:
@@ -34,19 +37,28 @@ class Digests:
         """The longest prefixes, longest first: (how many segments, digest)."""
         if self._prefixes is None:
             segments = self._segments
-            heads = [  # `_value_`, because `value` is a property in Python and takes longer than all the rest
-                f"{segment.origin._value_}\0{segment.message}\0{segment.is_json:d}\0{len(segment.text)}\0{segment.text}"
-                for segment in segments
-            ]
             first = max(0, len(segments) - TURNS)
-            rolling = sha256("".join(heads[:first]).encode("utf-8", "surrogatepass"))
+            rolling = sha256(_written(segments[:first]))
             found: list[tuple[int, bytes]] = []
             for index in range(first, len(segments)):
-                rolling.update(heads[index].encode("utf-8", "surrogatepass"))
+                rolling.update(_written(segments[index : index + 1]))
                 found.append((index + 1, rolling.copy().digest()))
             found.reverse()
             self._prefixes = tuple(found)
         return self._prefixes
+
+
+def _written(segments: Sequence[Segment]) -> bytes:
+    """Segments one after the other, each with its lengths, so that no two rows of them are written alike."""
+    try:
+        return _encode(segments)[_head(len(segments)) :]
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return "".join(repr(msgspec.structs.astuple(segment)) for segment in segments).encode()
+
+
+def _head(count: int) -> int:
+    """Bytes in which MessagePack says how long an array is: what follows is its members one after the other."""
+    return 1 if count < 16 else 3 if count < 65_536 else 5
 
 
 def content_digest(text: str) -> bytes:

@@ -40,12 +40,14 @@ def _explain(raw: bytes, message: str) -> WireError:
 
 
 def _refuse_duplicates(raw: bytes, body: object) -> None:
-    """Exact and cheap: a body without duplicates holds as many quotes as the same body written anew.
+    """Exact and cheap: written anew, a body without duplicates is as it was, or holds at least as many quotes.
 
+    Most clients write as orjson does (compact, UTF-8), and what it writes has no key twice. For the others:
     orjson keeps the last of two equal keys, so a duplicate leaves more quotes than what was parsed
     accounts for. Only `\\u0022` could hide that; such a body takes the slow way.
     """
-    if b"\\u0022" not in raw and raw.count(b'"') == _quotes(body):
+    anew = _anew(body)
+    if anew == raw or (anew and not _hides_quotes(raw) and raw.count(b'"') == anew.count(b'"')):
         return
     try:
         # numbers are not looked at here, and Python refuses to read one of 5,000 digits
@@ -54,12 +56,16 @@ def _refuse_duplicates(raw: bytes, body: object) -> None:
         raise WireError("too_deep", "the body is nested too deep") from error
 
 
-def _quotes(body: object) -> int:
-    """How many quotes a body is written with; -1 where orjson does not write what it has read (nested over 254)."""
+def _hides_quotes(raw: bytes) -> bool:
+    return b"\\" in raw and b"\\u0022" in raw
+
+
+def _anew(body: object) -> bytes:
+    """A body as orjson writes it; empty where it does not write what it has read (nested over 254)."""
     try:
-        return orjson.dumps(body).count(b'"')
+        return orjson.dumps(body)
     except orjson.JSONEncodeError:
-        return -1
+        return b""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

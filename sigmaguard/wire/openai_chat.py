@@ -21,6 +21,8 @@ _DEFINITIONS = ("tools", "functions", "response_format", "tool_choice", "functio
 _REQUEST = frozenset({"model", "messages", "prediction", "stream", "stream_options", "logit_bias", *_DEFINITIONS})
 _ANSWER = frozenset({"id", "object", "model", "created", "choices", "error"})
 _CHOICE = frozenset({"message", "index", "finish_reason", "logprobs"})
+# Where the messages of nearly every body stand, with their contents
+_PLACES = tuple((f"/messages/{at}", f"/messages/{at}/content") for at in range(512))
 
 
 class ChatCodec:
@@ -35,8 +37,7 @@ class ChatCodec:
         collector = Collector()
         messages = given.get("messages")
         if isinstance(messages, list):
-            for at, message in enumerate(messages):
-                collect_message(collector, f"/messages/{at}", message, Origin.USER)
+            _collect_messages(collector, messages)
         elif messages is not None:
             collector.walk("/messages", messages, Origin.USER)
         for key in _DEFINITIONS:
@@ -90,6 +91,19 @@ class ChatCodec:
     def usage(self, body: object) -> Usage:
         """Token counts."""
         return usage_of(body)
+
+
+def _collect_messages(collector: Collector, messages: list[Any]) -> None:
+    """Every message; those of a role and a text alone, as most are, without a call each."""
+    add = collector.segments.append
+    for at, message in enumerate(messages):
+        if at < len(_PLACES) and type(message) is dict and len(message) == 2:
+            role, content = message.get("role"), message.get("content")
+            if type(content) is str and content and type(role) is str and role in ORIGIN_OF_ROLE:
+                path, place = _PLACES[at]
+                add(Segment(place, ORIGIN_OF_ROLE[role], content, role, path))
+                continue
+        collect_message(collector, f"/messages/{at}", message, Origin.USER)
 
 
 def collect_message(collector: Collector, path: str, message: Any, default: Origin) -> None:
