@@ -1,7 +1,6 @@
 """`/mcp`: the tools of many servers behind one address, under `server__tool` names. Knows routes, no verdicts.
 
-Every message still goes through the one conversation with the one server it concerns. What it cannot do:
-`subscriptions/listen` (2026-07-28) over several servers, which answers "method not found".
+Every message still goes through the one conversation with the one server it concerns.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import client_fault
 from sigmaguard_proxy.mcp.conversing import SESSION, VERSION
 from sigmaguard_proxy.mcp.endpoint import Endpoint, begin_exchange, child
-from sigmaguard_proxy.mcp.link import Link, LinkOut, Peer
+from sigmaguard_proxy.mcp.link import COMPLETE, UNCACHED, Link, LinkOut, Peer
 from sigmaguard_proxy.mcp.message import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -33,6 +32,7 @@ from sigmaguard_proxy.mcp.message import (
 )
 from sigmaguard_proxy.mcp.out import ForwardingOut, HttpOut
 from sigmaguard_proxy.mcp.reading import Reading
+from sigmaguard_proxy.mcp.subscribing import METHOD, ChangesOut, Wanted, keep_listening
 from sigmaguard_proxy.mcp.texts import LISTS
 from sigmaguard_proxy.tooling.door import identify, limit, read_body, through
 from sigmaguard_proxy.tooling.tooling import may_call, scope
@@ -44,6 +44,8 @@ NAME = "sigmaguard"
 HANDSHAKES = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 PEERS = 2_000  # callers' sessions kept; the one idle longest goes first
 BODY_BYTES = 4 * 1024 * 1024
+PING_S = 15.0
+PING = b": ping\n\n"
 BETWEEN = "__"  # `.` and `/` are not allowed in the tool names of some model providers
 CAPABILITIES = {
     "tools": {"listChanged": True},
@@ -107,6 +109,8 @@ class Federation:
             return self._answer(exchange, own)
         if message.method in LISTS:
             return self._answer(exchange, await self._list(exchange, peer, message))
+        if message.method == METHOD and peer.is_modern:
+            return await self._subscribe(exchange, peer, message)
         if message.method == "logging/setLevel":
             await self._everywhere(exchange, peer, message)
             return self._answer(exchange, {"jsonrpc": "2.0", "id": message.id, "result": {}})
@@ -180,7 +184,7 @@ class Federation:
         ]
         result: dict[str, Any] = {key: items}
         if peer.is_modern:
-            result |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+            result |= COMPLETE | UNCACHED
         return {"jsonrpc": "2.0", "id": message.id, "result": result}
 
     async def _one_list(
@@ -246,9 +250,8 @@ class Federation:
             result = {
                 "supportedVersions": sorted(MODERN),
                 "capabilities": CAPABILITIES,
-                "resultType": "complete",
-                "ttlMs": 0,
-                "cacheScope": "private",
+                **COMPLETE,
+                **UNCACHED,
                 "_meta": {"io.modelcontextprotocol/serverInfo": {"name": NAME, "version": "1"}},
             }
             return {"jsonrpc": "2.0", "id": message.id, "result": result}
@@ -277,10 +280,8 @@ class Federation:
     async def _listen(self, exchange: Exchange) -> web.StreamResponse:
         """All servers' own streams as one; each is opened once the session reaches its server."""
         peer = self._peer(exchange)
-        exchange.method, exchange.streamed, exchange.status = "listen", True, 200
-        headers = {**exchange.headers(), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(exchange.request)
+        exchange.method = "listen"
+        response = await _stream(exchange)
         last = exchange.request.headers.get("Last-Event-ID", "")
         listening: dict[str, asyncio.Task[Any]] = {}
         try:
@@ -293,14 +294,41 @@ class Federation:
                         work = link.listen(child(exchange, name), out, event_id)
                         listening[name] = self._gateway.services.tasks.spawn(_quietly(work), name="mcp-listen")
                 try:
-                    async with asyncio.timeout(15.0):
+                    async with asyncio.timeout(PING_S):
                         await peer.news.wait()
                 except TimeoutError:
-                    await response.write(b": ping\n\n")
+                    await response.write(PING)
         except ConnectionError:
             return response
         finally:
             for task in listening.values():
+                task.cancel()
+
+    async def _subscribe(self, exchange: Exchange, peer: Peer, message: Message) -> web.StreamResponse:
+        """What any of the caller's servers announces, as one subscription."""
+        allowed = {one.name for one in self._allowed(exchange)}
+        wanted = Wanted(message, lambda uri: server if (server := peer.server_of(uri)) in allowed else "")
+        response = await _stream(exchange)
+        await response.write(wanted.acknowledgement())
+
+        def listening(endpoint: Endpoint) -> Coroutine[Any, Any, None]:
+            link, name = self._link(peer, endpoint), endpoint.name
+            out = ChangesOut(wanted, name, response.write)
+            request, before = wanted.request(name, message), wanted.subscribing(name)
+            return keep_listening(lambda: link.subscribe(child(exchange, name), request, before, out))
+
+        tasks = [
+            self._gateway.services.tasks.spawn(_quietly(listening(one)), name="mcp-subscribe")
+            for one in self._allowed(exchange)
+        ]
+        try:
+            while True:
+                await asyncio.sleep(PING_S)
+                await response.write(PING)
+        except ConnectionError:
+            return response
+        finally:
+            for task in tasks:
                 task.cancel()
 
     def _answer(
@@ -317,6 +345,15 @@ class Federation:
 
 def _call(server: str, item: Mapping[str, Any]) -> ToolCall:
     return ToolCall(str(item.get("name", "")), None, server)
+
+
+async def _stream(exchange: Exchange) -> web.StreamResponse:
+    """An event stream of our own, its head sent."""
+    exchange.streamed, exchange.status = True, 200
+    headers = {**exchange.headers(), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(exchange.request)
+    return response
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:

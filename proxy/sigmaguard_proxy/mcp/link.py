@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 URIS = 5_000  # resources whose server is remembered in one session
 PAGES = 20  # of one list; a server with more is leading us in circles
+COMPLETE: dict[str, Any] = {"resultType": "complete"}
+UNCACHED: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"}
 _META = "io.modelcontextprotocol/"
 
 
@@ -93,6 +95,8 @@ class Link:
     async def send(self, exchange: Exchange, message: Message, out: Out) -> None:
         """A request and everything it brings back. Raises FaultError."""
         await self._open(exchange)
+        if self._peer.is_modern and self._version not in MODERN:
+            out = StatelessOut(out, message.method)
         conversation = self._conversation(exchange, message, out)
         body = message.body if self._version in MODERN else _without_envelope(message.body)
         exchange.raw = encode(body)
@@ -130,20 +134,36 @@ class Link:
     async def listen(self, exchange: Exchange, out: Out, event_id: str) -> None:
         """The server's own stream, until it ends or the client leaves."""
         exchange.method = "listen"
+        await self._through(exchange, self._hear(exchange, out, event_id))
+
+    async def subscribe(self, exchange: Exchange, message: Message, before: Sequence[Message], out: Out) -> None:
+        """What the server announces, until its stream ends or the client leaves.
+
+        A server with a handshake does not know the request `message`: it is sent `before`, and its own stream is heard.
+        """
+        exchange.method = message.method
+
+        async def hear() -> None:
+            await self._open(exchange)
+            if self._version in MODERN:
+                await self.send(exchange, message, out)
+                return
+            for one in before:
+                await self.post(child(exchange, self.name), one)
+            await self._hear(exchange, out, "")
+
+        await self._through(exchange, hear())
+
+    async def _hear(self, exchange: Exchange, out: Out, event_id: str) -> None:
         headers = self._headers(exchange)
         headers["Accept"] = "text/event-stream"
         if event_id:
             headers["Last-Event-ID"] = event_id
         gateway = self._gateway
-
-        async def stages() -> web.StreamResponse:
-            conversation = Conversation(
-                gateway.services, gateway.record, exchange, self._endpoint, self._session, headers, out
-            )
-            await conversation.listen()
-            return web.Response()
-
-        await through(gateway.services, gateway.record, exchange, stages, lambda _: web.Response())
+        conversation = Conversation(
+            gateway.services, gateway.record, exchange, self._endpoint, self._session, headers, out
+        )
+        await conversation.listen()
 
     async def end(self, owner: str) -> None:
         """Ends the server's session."""
@@ -155,10 +175,14 @@ class Link:
                 await answer.close()
 
     async def _guarded(self, exchange: Exchange, message: Message, out: CollectingOut) -> None:
+        await self._through(exchange, self.send(exchange, message, out))
+
+    async def _through(self, exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
+        """Work whose failure is recorded and answered to nobody."""
         gateway = self._gateway
 
         async def stages() -> web.StreamResponse:
-            await self.send(exchange, message, out)
+            await work
             return web.Response()
 
         await through(gateway.services, gateway.record, exchange, stages, lambda _: web.Response())
@@ -268,6 +292,41 @@ class LinkOut:
                 marked = [line for line in marked if line and not line.startswith(b"data:")]
                 marked += [b"data: " + orjson.dumps(body), b"", b""]
         return b"\n".join(marked)
+
+
+class StatelessOut:
+    """Answers of a server with a handshake, told as the stateless revision tells them: with the kind of result."""
+
+    def __init__(self, inner: Out, method: str) -> None:
+        self._inner = inner
+        self._fields = COMPLETE | (UNCACHED if method == "resources/read" else {})
+        self._decoder = SseDecoder()
+
+    async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """A whole answer."""
+        await self._inner.whole(status, headers, self._told(body) if body.strip() else body)
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """A stream begins."""
+        await self._inner.begin(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        """Events; the result among them is completed."""
+        for event in self._decoder.feed(data):
+            told = self._told(event.data) if b'"result"' in event.data else event.data
+            await self._inner.write(event.raw if told == event.data else b"event: message\ndata: " + told + b"\n\n")
+
+    async def end(self) -> None:
+        """The stream is complete."""
+        await self._inner.end()
+
+    def _told(self, data: bytes) -> bytes:
+        try:
+            body = parse_messages(data)[0][0].body
+        except WireError:
+            return data
+        result = body.get("result")
+        return encode({**body, "result": self._fields | result}) if isinstance(result, dict) else data
 
 
 def _without_session(headers: Mapping[str, str]) -> CIMultiDict[str]:

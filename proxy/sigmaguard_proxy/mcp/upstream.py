@@ -124,8 +124,9 @@ class HttpServer:
     async def post(
         self, headers: Mapping[str, str], body: bytes, messages: Sequence[Message], owner: str, *, version: str
     ) -> Answer:
-        """Sends messages."""
-        return await self._send("POST", headers, body, self._settings.timeout_s)
+        """Sends messages; a subscription may be silent for as long as it likes."""
+        is_silent = any(one.method == "subscriptions/listen" for one in messages)
+        return await self._send("POST", headers, body, None if is_silent else self._settings.timeout_s)
 
     async def get(self, headers: Mapping[str, str], owner: str) -> Answer:
         """Opens or resumes a stream; it may be silent for as long as it likes."""
