@@ -2,7 +2,8 @@
 
 Waiting work of one detector is run as one batch, across exchanges. Work past its deadline is dropped
 before it starts; what has started cannot be stopped, so its answer is thrown away. A thread that hangs
-in a detector is replaced, a bounded number of times, and ends when it comes back.
+in a detector is replaced, a bounded number of times, and ends when it comes back. Long texts run alone and
+leave one thread to the others: a book must not hold up a question.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from sigmaguard.model import Finding
 
 SPARES = 4  # threads that may hang for each that is meant to work, before nothing replaces them any more
 BATCH_PASSAGES = 32  # more than this in one batch makes the first one wait longer than it gains
+LONG_CHARS = 8_000  # code points of one job that may take seconds
 
 
 class PoolFullError(RuntimeError):
@@ -31,6 +33,7 @@ class _Job:
     passages: Sequence[Passage]
     future: asyncio.Future[Answer]
     loop: asyncio.AbstractEventLoop
+    is_long: bool
 
 
 class DetectorPool:
@@ -43,6 +46,7 @@ class DetectorPool:
         self._closed = False
         self.shed = 0
         self._wanted = threads
+        self._most_long = max(1, threads - 1)
         self._threads: set[threading.Thread] = set()
         self._running: dict[threading.Thread, list[_Job]] = {}
         for _ in range(threads):
@@ -72,7 +76,8 @@ class DetectorPool:
     async def detect(self, detector: Detector, passages: Sequence[Passage], timeout_s: float) -> Answer:
         """The detector's answer. Raises PoolFullError, TimeoutError, or what the detector raised."""
         loop = asyncio.get_running_loop()
-        job = _Job(detector, passages, loop.create_future(), loop)
+        size = sum(len(passage.segment.text) for passage in passages)
+        job = _Job(detector, passages, loop.create_future(), loop, size > LONG_CHARS)
         with self._ready:
             if len(self._jobs) >= self._limit:
                 self.shed += 1
@@ -100,29 +105,41 @@ class DetectorPool:
         while True:
             with self._ready:
                 self._running.pop(me, None)
-                while not self._jobs and not self._closed and self._working() <= self._wanted:
+                while (first := self._first()) < 0 and not self._closed and self._working() <= self._wanted:
                     self._ready.wait()
                 if self._closed or self._working() > self._wanted:
                     self._threads.discard(me)
                     return
-                batch = self._take()
+                batch = self._take(first)
                 if batch:
                     self._running[me] = batch
             _run(batch)
 
-    def _take(self) -> list[_Job]:
-        """The oldest job and others of the same detector; those nobody waits for any more are dropped."""
-        first = self._jobs.popleft()
+    def _first(self) -> int:
+        """Where the oldest job stands that may run now; -1 where none may."""
+        if not self._jobs:
+            return -1
+        running = sum(any(job.is_long and not job.future.done() for job in batch) for batch in self._running.values())
+        may_be_long = running < self._most_long
+        return next(
+            (at for at, job in enumerate(self._jobs) if may_be_long or not job.is_long or job.future.done()), -1
+        )
+
+    def _take(self, at: int) -> list[_Job]:
+        """The job there and others of the same detector; those nobody waits for any more are dropped."""
+        first = self._jobs[at]
+        del self._jobs[at]
         batch, size = [first], len(first.passages)
-        kept: deque[_Job] = deque()
-        while self._jobs:
-            job = self._jobs.popleft()
-            if job.detector is first.detector and size + len(job.passages) <= BATCH_PASSAGES:
-                batch.append(job)
-                size += len(job.passages)
-            else:
-                kept.append(job)
-        self._jobs = kept
+        if not first.is_long:
+            kept: deque[_Job] = deque()
+            for job in self._jobs:
+                fits = job.detector is first.detector and not job.is_long
+                if fits and size + len(job.passages) <= BATCH_PASSAGES:
+                    batch.append(job)
+                    size += len(job.passages)
+                else:
+                    kept.append(job)
+            self._jobs = kept
         return [job for job in batch if not job.future.cancelled()]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.model import Origin, Segment
 from sigmaguard.reading import Reading
-from sigmaguard_proxy.pool import SPARES, DetectorPool, PoolFullError
+from sigmaguard_proxy.pool import LONG_CHARS, SPARES, DetectorPool, PoolFullError
 from tests.engine.fakes import Raises, Waits, Words
 
 
@@ -40,6 +40,20 @@ async def test_one_bad_text_does_not_fail_the_others() -> None:
     assert [isinstance(answer, ValueError) for answer in answers] == [False, True, False]
     with pytest.raises(KeyError):
         await pool.detect(Raises(KeyError("x")), [passage("a")], 20)
+    pool.close()
+
+
+async def test_long_texts_leave_a_thread_to_the_others() -> None:
+    pool, finder = DetectorPool(2, 64), Words({"fish": "test.fish"})
+    books = [Waits() for _ in range(3)]
+    reading = [asyncio.ensure_future(pool.detect(one, [passage("a" * (LONG_CHARS + 1))], 20)) for one in books]
+    await asyncio.to_thread(books[0].began.wait, 20)
+    for _ in range(40):
+        assert (await pool.detect(finder, [passage("fish")], 20))[0]
+    assert not books[1].began.is_set(), "a second book waits for the first"
+    for one in books:
+        one.go_on.set()
+    await asyncio.gather(*reading)
     pool.close()
 
 
