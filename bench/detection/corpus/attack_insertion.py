@@ -8,7 +8,7 @@ import msgspec
 from detection.corpus.attack_carriers import carriers
 from detection.corpus.attack_frames import Deck, finished, open_deck
 from detection.corpus.attack_planting import plant
-from detection.corpus.benign_office import pages
+from detection.corpus.benign_office import generate as office_pages
 from detection.corpus.example import Example
 
 SOURCE = "attack_insertion"
@@ -35,7 +35,7 @@ def generate(rng: random.Random, count: int) -> Iterator[Example]:
 
 
 def _pages(rng: random.Random, count: int) -> list[Example]:
-    found = [page for page in pages(rng, max(int(count * OFFICE), 40)) if len(page.text) <= LONGEST]
+    found = [page for page in office_pages(rng, max(int(count * OFFICE), 40)) if len(page.text) <= LONGEST]
     for origin in ORIGINS:
         older = carriers(rng, max(int(count * (1 - OFFICE) / 2), 10), origin)
         found += [

@@ -1,6 +1,7 @@
-"""Knows pages that agents read at work, full of orders to people: wikis, threads, shops, logs, JSON; none speaks to a model."""
+"""Knows pages agents read at work, full of orders to people: wikis, threads, shops, logs, JSON; none addresses a model."""
 
 import random
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -11,25 +12,26 @@ from detection.corpus.example import Example
 from detection.corpus.office_shape import reshape
 
 SOURCE = "benign_office"
-TOGETHER = 0.12  # share of pages that are read with another one below: a search, a thread, a folder
+TOGETHER = 0.22  # share of pages that are read with others: a thread, a folder, a long document
+PARTS = (2, 2, 3, 4, 5, 7, 9)
+ALIKE = 0.6  # share of those whose parts are all of one kind
 
 
 def generate(rng: random.Random, count: int) -> Iterator[Example]:
     """Yield `count` benign documents and tool results, from one line to a few hundred words, five languages."""
-    previous: dict[str, str] = {}
-    for page in pages(rng, count):
-        above = previous.get(page.lang)
-        previous[page.lang] = page.text
-        if above is None or rng.random() > TOGETHER:
-            yield page
-        else:
-            glue = rng.choice(("\n\n", "\n\n---\n\n", "\n\n\n", "\n\n* * *\n\n", "\n"))
-            yield msgspec.structs.replace(page, text=above + glue + page.text)
-
-
-def pages(rng: random.Random, count: int) -> Iterator[Example]:
-    """Yield `count` single pages in the many shapes in which an agent meets them."""
     cards = bank_cards(read_banks("benign_office", "document", "document"))
-    for example in deal(rng, count, cards, SOURCE):
-        text, origin = reshape(rng, example.text, example.origin, example.lang)
-        yield msgspec.structs.replace(example, text=text, origin=origin)
+    earlier: dict[str, deque[str]] = {}
+    for page in deal(rng, count, cards, SOURCE):
+        kind = page.template if rng.random() < ALIKE else page.lang
+        text = page.text
+        if rng.random() < TOGETHER:
+            text = _stacked(rng, [*earlier.get(kind, ()), text])
+        for key in (page.template, page.lang):
+            earlier.setdefault(key, deque(maxlen=max(PARTS) - 1)).append(page.text)
+        text, origin = reshape(rng, text, page.origin, page.lang)
+        yield msgspec.structs.replace(page, text=text, origin=origin)
+
+
+def _stacked(rng: random.Random, texts: list[str]) -> str:
+    glue = rng.choice(("\n\n", "\n\n---\n\n", "\n\n\n", "\n\n* * *\n\n", "\n"))
+    return glue.join(texts[-rng.choice(PARTS) :])
