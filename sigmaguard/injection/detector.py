@@ -53,6 +53,12 @@ def _read(passage: Passage) -> list[Reading]:
     return [each for each in passage.readings if each.kind not in OWN_FOLD]
 
 
+def _shown(readings: Sequence[Reading]) -> list[str]:
+    """What the model is shown of each reading."""
+    are_apart = any("spaced" in each.kind for each in readings)
+    return [blanked(each.text, letters_apart=are_apart) for each in readings]
+
+
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pack's `options` for this detector.
 
@@ -76,7 +82,7 @@ class InjectionDetector:
     def __init__(self, scorer: Scorer, point: str) -> None:
         self._scorer = scorer
         self._point = point
-        self.version = f"{scorer.version}/{point}/1"
+        self.version = f"{scorer.version}/{point}/2"
         # windows by tier since the start, for metrics; threads may lose a count, which no one bills by
         self.windows_read = {"glance": 0, "encoder": 0}
         scorer.threshold(point, "user")  # an unknown point is an error now, not at the first exchange
@@ -87,7 +93,7 @@ class InjectionDetector:
         for passage in passages:
             readings = _read(passage)
             origins = [passage.segment.origin.value] * len(readings)
-            scores = self._scorer.score([blanked(each.text) for each in readings], origins)
+            scores = self._scorer.score(_shown(readings), origins)
             found.append(self._counted(passage, readings, scores))
         return found
 
@@ -98,8 +104,8 @@ class InjectionDetector:
     def _glance(self, passage: Passage) -> list[Finding] | None:
         readings, origin = _read(passage), passage.segment.origin.value
         scores: list[Score] = []
-        for reading in readings:
-            score = self._scorer.glance(blanked(reading.text), origin)
+        for text in _shown(readings):
+            score = self._scorer.glance(text, origin)
             if score is None:
                 return None
             scores.append(score)

@@ -1,4 +1,4 @@
-"""Keys, hashes and base64 are no language to the model; words are, glued too; what is encoded is read decoded."""
+"""Keys, hashes, base64 and letters apart are no language to the model; words are; what is disguised is read undone."""
 
 import base64
 import random
@@ -27,9 +27,9 @@ def scanner() -> Scanner:
     return Scanner(PolicyLoader(policies_root()).load("basic"))
 
 
-@given(st.text())
-def test_places_stay_the_same(text: str) -> None:
-    out = blanked(text)
+@given(st.text(), st.booleans())
+def test_places_stay_the_same(text: str, letters_apart: bool) -> None:
+    out = blanked(text, letters_apart=letters_apart)
     assert len(out) == len(text)
     assert all(one in (" ", other) for one, other in zip(out, text, strict=True))
 
@@ -73,3 +73,23 @@ def test_what_nobody_can_decode_passes(scanner: Scanner) -> None:
 def test_an_attack_in_base64_is_found(scanner: Scanner) -> None:
     written = base64.b64encode(ATTACK.encode()).decode()
     assert scanner.scan([(Origin.TOOL_RESULT, f"Result: {written}")])[0].action is Action.BLOCK
+
+
+@pytest.mark.parametrize("gap", [" ", "-", ".", "_"])
+@pytest.mark.parametrize("text", CALM)
+def test_harmless_letters_apart_pass(scanner: Scanner, text: str, gap: str) -> None:
+    written = "   ".join(gap.join(word) for word in text.split())
+    assert scanner.scan([(Origin.USER, written)])[0].action is Action.ALLOW
+
+
+@pytest.mark.parametrize("gap", [" ", "-", "."])
+def test_an_attack_in_letters_apart_is_found(scanner: Scanner, gap: str) -> None:
+    written = "   ".join(gap.join(word) for word in ATTACK.split())
+    assert scanner.scan([(Origin.USER, written)])[0].action is Action.BLOCK
+
+
+def test_what_stands_beside_letters_apart_stays() -> None:
+    assert blanked("So: w a r n i n g, he wrote. A plan B.", letters_apart=True).split() == [
+        "So:", ",", "he", "wrote.", "A", "plan", "B.",
+    ]  # fmt: skip
+    assert blanked("w a r n i n g") == "w a r n i n g"
