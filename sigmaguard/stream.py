@@ -73,21 +73,19 @@ class StreamGuard:
         self._channels: dict[str, _Channel] = {}
         self._repeated: dict[Segment, str] = {}
 
-    def feed(self, delta: Delta, *, more: bool = False) -> str:
-        """Takes a fragment; returns what may leave on its channel now.
-
-        `more` says that the next fragment of the channel is there already: this one is looked at with it.
-        """
+    def feed(self, delta: Delta) -> str:
+        """Takes a fragment; returns what may leave on its channel now."""
         if self.stopped:
             return ""
         channel = self._channels.get(delta.channel)
         if channel is None:
             channel = self._channels[delta.channel] = _Channel(self, delta)
-        if more and channel.acting:
-            channel.take(delta.text)
-            channel.waiting = channel.waiting and _UNBROKEN.isdisjoint(delta.text)
-            return ""
         return channel.feed(delta.text)
+
+    def held(self, name: str) -> int:
+        """How many code points of a channel are held back."""
+        channel = self._channels.get(name)
+        return 0 if channel is None else channel.held
 
     def close(self, name: str) -> "Closing | None":
         """Ends a channel; what must still be looked at before the rest of it may leave."""

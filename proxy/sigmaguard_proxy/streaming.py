@@ -18,6 +18,7 @@ from sigmaguard.restore import Restorer
 from sigmaguard.stream import Closing, Stop, StreamGuard
 from sigmaguard.wire.codec import Delta, Edit, Frame
 from sigmaguard.wire.sse import SseDecoder, SseEvent
+from sigmaguard.wire.stream_shape import Run, Shape
 from sigmaguard_proxy.acting import mask
 from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
@@ -29,6 +30,8 @@ from sigmaguard_proxy.refusing import blocked
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.tooling.answers import answer_tools
 
+SHAPES = 4  # told apart at a time: the choices of an answer may come in turn
+LESSONS = 16  # frames a stream may teach without any that follows: each costs several times a plain decode
 KEPT_BYTES = 4 * 1024 * 1024  # of a stream whose content is kept for the audit log
 
 
@@ -55,6 +58,8 @@ class GuardedStream:
         policy = bound(exchange.policy, exchange.segments)
         self._guard = StreamGuard(policy, self._mask, services.inspecting.digest_key)
         self._tools = answer_tools(services.tooling, exchange)
+        self._shapes: list[Shape] = []
+        self._lessons = LESSONS if self._tools is None else 0  # calls are judged frame by frame
         self._vault = exchange.vault if exchange.vault else None
         self._restorers: dict[str, Restorer] = {}
         self._pieces: list[bytes] = []
@@ -89,10 +94,16 @@ class GuardedStream:
         """The frames of a chunk; None where they cannot be read."""
         frames: list[Frame] = []
         try:
-            for event in self._events(chunk, last=last):
-                frame = self._frame(event)
-                self._frames.keep(frame)
-                frames.append(frame)
+            self._push(chunk, last=last)
+            while True:
+                if (run := self._run()) is not None:
+                    frames.append(Frame(run.raw, deltas=(run.delta(),)))
+                elif (event := self._sse.next(last=last)) is not None:
+                    frame = self._frame(event)
+                    self._frames.keep(frame)
+                    frames.append(frame)
+                else:
+                    break
         except WireError as error:
             self._exchange.faults.append(Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error)))
             return None
@@ -145,9 +156,14 @@ class GuardedStream:
         """Puts what of a chunk may leave into `_pieces`; whether the answer ends with it."""
         since = perf_counter()
         ends = False
-        events = self._events(chunk)
-        channels = self._channels(events)
-        for place, event in enumerate(events):
+        self._push(chunk)
+        while not self._guard.stopped:
+            if (run := self._run()) is not None:
+                self._pieces.append(self._ran(run))
+                continue
+            event = self._sse.next()
+            if event is None:
+                break
             frame = self._frame(event)
             ends = ends or frame.ends
             if self._tools is not None and await self._stops(out, frame):
@@ -155,33 +171,39 @@ class GuardedStream:
             if frame.closes or frame.wholes:
                 self._pieces.append(await self._ending(out, frame))
             elif frame.deltas:
-                more = channels[place] != "" and channels[place] == channels[place + 1]
-                self._pieces.append(self._growing(frame, more=more))
+                self._pieces.append(self._growing(frame))
             else:
                 self._pieces.append(self._frames.keep(frame))
-            if self._guard.stopped:
-                break
         self._busy_s += perf_counter() - since
         return ends
 
-    def _channels(self, events: Sequence[SseEvent]) -> list[str]:
-        """The one channel each event only adds text to, empty where it does anything else; one more, empty, at the end.
+    def _run(self) -> Run | None:
+        """The next events as one, where they are of a shape that is known."""
+        for shape in self._shapes:
+            run = self._sse.run(shape)
+            if run is not None:
+                self._lessons = min(LESSONS, self._lessons + 1)
+                self._frames.ran(run.number)
+                return run
+        return None
 
-        Events that came in one piece and grow one channel are looked at as one, so a burst costs one look. They are
-        read ahead by a codec of their own: the stream's own one has to see them as they leave.
-        """
-        found = [""] * (len(events) + 1)
-        if len(events) == 1 or self._tools is not None or not self._guard.holding:
-            return found  # nothing is held, or every frame is judged by itself
-        ahead = self._codec.stream()
-        for place, event in enumerate(events):
-            try:
-                frame = ahead.decode(event.raw, event.event, event.data)
-            except WireError:
-                break
-            if len(frame.deltas) == 1 and not frame.closes and not frame.wholes:
-                found[place] = frame.deltas[0].channel
-        return found
+    def _learn(self, frame: Frame, data: bytes) -> None:
+        """Keeps the shape of a frame that only adds text; any other frame may have changed what shapes mean."""
+        if len(frame.deltas) != 1 or frame.closes or frame.wholes:
+            self._shapes.clear()
+        elif self._lessons > 0:
+            self._lessons -= 1
+            shape = self._frames.shape(frame, data)
+            if shape is not None:
+                self._shapes = [shape, *self._shapes[: SHAPES - 1]]
+
+    def _ran(self, run: Run) -> bytes:
+        """Events that only add text to one channel, as far as it may leave."""
+        delta = run.delta()
+        text = self._fed(delta)
+        if self._guard.stopped:
+            return self._remains((delta,), {}, text)
+        return run.raw if text == delta.text else run.rewrite(text, self._guard.held(delta.channel))
 
     async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:
         """Whether a tool call that is complete with this frame stops the answer."""
@@ -194,7 +216,7 @@ class GuardedStream:
             self._guard.stopped = Stop(rule)
         return bool(rule)
 
-    def _events(self, chunk: bytes, *, last: bool = False) -> list[SseEvent]:
+    def _push(self, chunk: bytes, *, last: bool = False) -> None:
         exchange = self._exchange
         if exchange.who.keep_content and exchange.response_bytes <= KEPT_BYTES:
             self._content.append(chunk)
@@ -204,7 +226,7 @@ class GuardedStream:
             chunk = self._decoder.feed(chunk)
             if last:
                 self._decoder.finish()
-        return self._sse.finish() if last else self._sse.feed(chunk)
+        self._sse.push(chunk)
 
     def _frame(self, event: SseEvent) -> Frame:
         """An event decoded. What cannot be read passes only where the policy fails open, and is noted."""
@@ -217,7 +239,9 @@ class GuardedStream:
             fault = Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error))
             if fault not in exchange.faults:
                 exchange.faults.append(fault)
+            self._shapes.clear()
             return Frame(event.raw)
+        self._learn(frame, event.data)
         if frame.body is not None and not frame.deltas:
             usage = self._codec.usage(frame.body)
             if usage.input_tokens >= 0 or usage.output_tokens >= 0:
@@ -227,15 +251,12 @@ class GuardedStream:
                 )
         return frame
 
-    def _growing(self, frame: Frame, *, more: bool) -> bytes:
-        """A frame that only adds text: unchanged, or with as much of it as may leave now.
-
-        `more` of the same channel follows at once, and takes this text along.
-        """
+    def _growing(self, frame: Frame) -> bytes:
+        """A frame that only adds text: unchanged, or with as much of it as may leave now."""
         texts: dict[str, str] = {}
         changed = False
         for delta in frame.deltas:
-            text = self._fed(delta, more=more)
+            text = self._fed(delta)
             if self._guard.stopped:
                 return self._remains(frame.deltas, texts, text)
             changed = changed or text != delta.text
@@ -287,8 +308,8 @@ class GuardedStream:
                 break
         return b"".join(pieces)
 
-    def _fed(self, delta: Delta, *, more: bool = False) -> str:
-        text = self._guard.feed(delta, more=more)
+    def _fed(self, delta: Delta) -> str:
+        text = self._guard.feed(delta)
         if self._vault is None:
             return text
         restorer = self._restorers.get(delta.channel)
@@ -315,7 +336,8 @@ class GuardedStream:
 
     async def _flush(self, out: web.StreamResponse) -> None:
         """What was still held when the upstream ended without saying so."""
-        for event in self._events(b"", last=True):
+        self._push(b"", last=True)
+        while (event := self._sse.next(last=True)) is not None:
             frame = self._frame(event)
             if self._tools is not None and await self._stops(out, frame):
                 return

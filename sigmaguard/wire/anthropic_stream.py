@@ -11,6 +11,7 @@ from sigmaguard.wire.anthropic_blocks import collect_block, collect_message
 from sigmaguard.wire.codec import Delta, Frame, Refusal
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_shared import number_of, parse_event
+from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KIND_OF_KEY = {"text": "text_delta", "partial_json": "input_json_delta", "thinking": "thinking_delta"}
 _OPAQUE_DELTAS = frozenset({"type", "signature", "encrypted_content"})
@@ -79,6 +80,13 @@ class MessagesStream:
             else:
                 collector.walk(path, value, Origin.DOCUMENT)
         return tuple(deltas)
+
+    def shape(self, frame: Frame, data: bytes) -> Shape | None:
+        """The shape of the events that only add text."""
+        return shape_of(frame, data)
+
+    def ran(self, number: int) -> None:
+        """Nothing is numbered here."""
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came."""

@@ -1,11 +1,14 @@
 """What a codec is: a protocol's bodies and streams to segments and back. Knows shapes, no protocol."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from sigmaguard.model import Direction, Origin, Segment
+
+if TYPE_CHECKING:
+    from sigmaguard.wire.stream_shape import Shape
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -40,7 +43,8 @@ class Frame(msgspec.Struct, frozen=True):
     data, None where it has none (`[DONE]`, comments, pings, an unknown event). `deltas` are
     fragments, `wholes` complete texts (a `done` event that repeats everything), `closes` channels
     whose text is complete once this frame goes out: held text must be sent before it. `ends` marks
-    the stream's last frames ([DONE], message_stop, response.completed).
+    the stream's last frames ([DONE], message_stop, response.completed). `plain` is the codec's own:
+    the frame has the one form that is nearly all of its stream.
     """
 
     raw: bytes
@@ -50,6 +54,7 @@ class Frame(msgspec.Struct, frozen=True):
     wholes: tuple[Segment, ...] = ()
     closes: tuple[str, ...] = ()
     ends: bool = False
+    plain: bool = False
 
 
 class StreamCodec(Protocol):
@@ -60,6 +65,17 @@ class StreamCodec(Protocol):
 
         The frame must be encoded (`keep`, `rewrite`) or dropped before the next event is decoded.
         """
+        ...
+
+    def shape(self, frame: Frame, data: bytes) -> "Shape | None":
+        """The shape by which the next frames like this one are told, None where there is none.
+
+        It counts until a frame of another kind is decoded.
+        """
+        ...
+
+    def ran(self, number: int) -> None:
+        """Frames of a shape leave undecoded, the last of them with this sequence number (-1 without one)."""
         ...
 
     def keep(self, frame: Frame) -> bytes:

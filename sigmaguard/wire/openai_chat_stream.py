@@ -10,6 +10,7 @@ from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
 from sigmaguard.wire.fields import Collector, is_word
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
+from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_fingerprint", "service_tier", "error"}) | {
     "obfuscation"
@@ -47,7 +48,7 @@ class ChatStream:
             # nearly every frame of nearly every stream: nothing but a little more of one text
             self._last = body
             self._open.setdefault(plain[0], set()).add(plain[1].channel)
-            return Frame(raw, body, event, plain[1:])
+            return Frame(raw, body, event, plain[1:], plain=True)
         deltas: list[Delta] = []
         closes_now: list[str] = []
         collector = Collector()
@@ -122,13 +123,20 @@ class ChatStream:
             else:
                 collector.walk(path, {key: value}, Origin.TOOL_CALL)
 
+    def shape(self, frame: Frame, data: bytes) -> Shape | None:
+        """The shape of the chunks that only add text."""
+        return shape_of(frame, data)
+
+    def ran(self, number: int) -> None:
+        """Nothing is numbered here."""
+
     def keep(self, frame: Frame) -> bytes:
         """The chunk as it came."""
         return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The chunk with these strings replaced."""
-        if len(texts) == 1 and _PLAIN in texts and _plain(frame.body) is not None:
+        if frame.plain:
             choice = frame.body["choices"][0]  # type: ignore[index]  # it is plain
             choice["delta"]["content"] = texts[_PLAIN]
             if choice.get("logprobs"):

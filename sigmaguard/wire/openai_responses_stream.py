@@ -11,6 +11,7 @@ from sigmaguard.wire.codec import Delta, Frame, Refusal
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_responses_items import collect_item, collect_response
 from sigmaguard.wire.openai_shared import number_of, parse_event
+from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
 _NUMBERS = ("output_index", "content_index", "summary_index")
@@ -83,6 +84,15 @@ class ResponsesStream:
 
     def _close_all(self) -> tuple[str, ...]:
         return tuple(self._open)
+
+    def shape(self, frame: Frame, data: bytes) -> Shape | None:
+        """The shape of the events that only add text; none once events have to be numbered anew."""
+        return None if self._added else shape_of(frame, data)
+
+    def ran(self, number: int) -> None:
+        """The next event's number follows."""
+        if number >= 0:
+            self._number = number + 1
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came; numbered anew once events of ours stand before it."""

@@ -10,6 +10,7 @@ from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
+from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KNOWN = frozenset({"id", "object", "model", "created", "choices", "delta", "error", "type", "system_fingerprint"}) | {
     "obfuscation"
@@ -79,6 +80,13 @@ class TextStream:
         for key, value in choice.items():
             if key not in _CHOICE:
                 collector.walk(f"/choices/{at}", {key: value}, self._origin)
+
+    def shape(self, frame: Frame, data: bytes) -> Shape | None:
+        """The shape of the events that only add text."""
+        return shape_of(frame, data)
+
+    def ran(self, number: int) -> None:
+        """Nothing is numbered here."""
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came."""

@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from sigmaguard.errors import WireError
+from sigmaguard.wire.stream_shape import Run, Shape
 
 LIMIT_BYTES = 16 * 1024 * 1024  # of one event; an image in one frame is a few megabytes
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")  # two line ends in a row, whichever kinds
@@ -26,30 +27,56 @@ class SseDecoder:
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._buffer = b""
-        self._searched = 0
+        self._start = self._searched = 0
         self._limit = limit_bytes
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that are complete with these bytes. Raises WireError where one is too large."""
-        buffer = self._buffer + data if self._buffer else data
+        self.push(data)
         events: list[SseEvent] = []
-        # after a lone CR the LF of a CRLF may still come: it then begins the next event, which ignores it
-        start, search = 0, self._searched
-        while True:
-            end = _END.search(buffer, search)
-            if end is None:
-                break
-            events.append(_parse(buffer[start : end.end()]))
-            start = search = end.end()
-        self._buffer = buffer[start:]
-        self._searched = max(0, len(self._buffer) - 3)
-        if len(self._buffer) > self._limit:
-            raise WireError("frame_too_large", f"a server-sent event is over {self._limit} bytes")
+        while (event := self.next()) is not None:
+            events.append(event)
         return events
+
+    def push(self, data: bytes) -> None:
+        """Takes bytes; `next` and `run` give what is complete with them."""
+        if self._start < len(self._buffer):
+            self._buffer = self._buffer[self._start :] + data
+            self._searched -= self._start
+        else:
+            self._buffer, self._searched = data, 0
+        self._start = 0
+
+    def next(self, *, last: bool = False) -> SseEvent | None:
+        """The next event, None until more bytes come. Raises WireError where one is too large.
+
+        `last` says that no more will come: what is left is an event too.
+        """
+        # after a lone CR the LF of a CRLF may still come: it then begins the next event, which ignores it
+        buffer, start = self._buffer, self._start
+        end = _END.search(buffer, self._searched)
+        if end is None:
+            if last:
+                rest = self.finish()
+                return rest[0] if rest else None
+            self._searched = max(start, len(buffer) - 3)
+            if len(buffer) - start > self._limit:
+                raise WireError("frame_too_large", f"a server-sent event is over {self._limit} bytes")
+            return None
+        self._start = self._searched = end.end()
+        return _parse(buffer[start : self._start])
+
+    def run(self, shape: Shape) -> Run | None:
+        """The events of this shape that come next, as one; None where the next one is another."""
+        run = shape.run(self._buffer, self._start)
+        if run is not None:
+            self._start = self._searched = self._start + len(run.raw)
+        return run
 
     def finish(self) -> list[SseEvent]:
         """What was left when the stream ended, as one last event where it is anything."""
-        rest, self._buffer, self._searched = self._buffer, b"", 0
+        rest, self._buffer = self._buffer[self._start :], b""
+        self._start = self._searched = 0
         return [_parse(rest)] if rest else []
 
 

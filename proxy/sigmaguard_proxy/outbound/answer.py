@@ -1,7 +1,7 @@
 """A provider's answer as it arrives: head at once, body in the pieces that come. Knows no content."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from multidict import CIMultiDict
 
@@ -56,10 +56,11 @@ class Answer:
         """Whether everything has arrived."""
         return self._complete
 
-    def feed(self, data: bytes) -> None:
-        """A piece of the body has arrived."""
-        self._pieces.append(data)
-        self._size += len(data)
+    def feed(self, pieces: Iterable[bytes]) -> None:
+        """Pieces of the body have arrived."""
+        before = len(self._pieces)
+        self._pieces.extend(pieces)
+        self._size += sum(map(len, self._pieces[before:]))
         if self._size > HIGH_BYTES and not self._paused:
             self._paused = True
             self._pause(True)

@@ -27,6 +27,8 @@ class Connection(asyncio.Protocol):
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._reason = ""
         self._head_bytes = 0
+        self._body: list[bytes] = []
+        self.on_body = self._body.append  # the parser's call for a piece of the body: one for each HTTP chunk
         self._is_head_request = False
         self._until_close = False
         self._keep = True
@@ -51,12 +53,21 @@ class Connection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
+            self._hand_on()
             self._fail(OutboundError(f"the upstream's answer is not HTTP: {type(error).__name__}"))
             return
         if self._head is not None:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._fail(OutboundError("the upstream's headers are too large"))
+        if self._body:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Gives the pieces of the body that came with one read to whoever asked."""
+        if self._answer is not None and self._body:
+            self._answer.feed(self._body)
+        self._body.clear()
 
     def eof_received(self) -> bool:
         """The provider will send no more; the transport closes itself."""
@@ -113,17 +124,13 @@ class Connection(asyncio.Protocol):
             answer.content_length = answer.content_length if self._is_head_request else 0
             answer.end()
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        if self._answer is not None:
-            self._answer.feed(body)
-
     def on_message_complete(self) -> None:
         """The answer is complete, unless it was an interim one."""
         if self._head is not None:
             self._headers, self._reason = CIMultiDict(), ""
             return
         if self._answer is not None:
+            self._hand_on()
             self._answer.end()
             self._finish(keep=self._keep)
 
