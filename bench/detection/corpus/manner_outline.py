@@ -6,7 +6,7 @@ from detection.corpus.attack_frames import Deck, Draw, tidy
 from detection.corpus.attack_grammar import Bank, expand
 
 RULES = "rule"  # the slot whose entries become a list
-SIZES = (0, 1, 1, 2, 2, 3, 4, 5, 6, 8, 10)  # sections after the premise: from a paragraph to an essay
+SIZES = (0, 1, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16)  # sections after the premise: from a paragraph to an essay
 GAPS = ("\n\n", "\n\n", "\n", " ")
 
 
@@ -18,7 +18,8 @@ def compose(deck: Deck, rng: random.Random, sections: tuple[str, ...], close: st
     drawn = deck.draw(rng)
     bank = deck.banks[drawn.lang]
     present = [name for name in sections if name in bank.slots]
-    chosen = rng.sample(present, min(rng.choice(SIZES), len(present)))
+    twice = [*present, *present]  # a slot says something else the second time
+    chosen = rng.sample(twice, min(rng.choice(SIZES), len(twice)))
     parts = [drawn.frame]
     for name in chosen:
         parts.append(_rules(bank, rng) if name == RULES else f"${name}")

@@ -39,6 +39,11 @@ LONG = 700  # code points: essays keep their openings and are roughened less
 
 def as_typed(text: str, lang: str, rng: random.Random) -> str:
     """Return the text as it is, or in one of the registers people write in."""
+    typed = _typed(text, lang, rng)
+    return typed if typed.strip() else text  # a lone "?" has nothing left to drop
+
+
+def _typed(text: str, lang: str, rng: random.Random) -> str:
     roll = rng.random() * (2.0 if len(text) > LONG else 1.0)
     if roll < 0.10:
         return _opened(text, lang, rng)
