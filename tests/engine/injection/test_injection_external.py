@@ -64,7 +64,7 @@ def test_scores_by_the_worst_window_and_points_at_it(folder: Path) -> None:
 def test_the_detector_takes_it_by_its_path(folder: Path) -> None:
     detector = build({"model": str(folder), "operating_point": "strict"}, [])
 
-    assert detector.version == f"{ExternalModel.load(folder).version}/strict/1"
+    assert detector.version == f"{ExternalModel.load(folder).version}/strict/2"
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.onnx"])
