@@ -183,7 +183,6 @@ class GuardedStream:
             run = self._sse.run(shape)
             if run is not None:
                 self._lessons = min(LESSONS, self._lessons + 1)
-                self._frames.ran(run.number)
                 return run
         return None
 
@@ -202,7 +201,9 @@ class GuardedStream:
         delta = run.delta()
         text = self._fed(delta)
         if self._guard.stopped:
+            self._frames.ran(run.number - len(run.texts))  # none of them leaves
             return self._remains((delta,), {}, text)
+        self._frames.ran(run.number)
         return run.raw if text == delta.text else run.rewrite(text, self._guard.held(delta.channel))
 
     async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:

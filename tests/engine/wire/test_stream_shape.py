@@ -207,6 +207,18 @@ def test_a_gap_in_the_numbers_ends_a_run() -> None:
     assert [(len(run.texts), run.number) for run in runs] == [(2, 5), (2, 8)]
 
 
+def test_a_string_that_ends_early_is_left_to_the_codec() -> None:
+    _, make, event = PROTOCOLS["chat"]
+    good = framed(make("x", 0), event, ascii_only=False, spaced=False)
+    shape = learned("/v1/chat/completions", good)
+    assert shape is not None
+    early, late = good.replace(b'"x"', b'"a","b"'), good.replace(b'"x"', b'"c\\"')
+    for raw in (early + late + good, good + early, good + late + good):
+        runs, rest = taken(shape, raw)
+        assert sum(len(run.texts) for run in runs) == (raw.startswith(good))
+        assert rest is not None and rest.raw != good
+
+
 def test_what_is_not_json_is_left_to_the_codec() -> None:
     _, make, event = PROTOCOLS["chat"]
     good = framed(make("x", 0), event, ascii_only=False, spaced=False)
