@@ -86,9 +86,11 @@ class GuardPlane:
 
 
 @asynccontextmanager
-async def guard_plane(policy: Policy, mode: Mode = Mode.ENFORCE) -> AsyncIterator[GuardPlane]:
+async def guard_plane(
+    policy: Policy, mode: Mode = Mode.ENFORCE, directory: FixedDirectory | None = None
+) -> AsyncIterator[GuardPlane]:
     """Starts one and stops it."""
-    directory, recorder = FixedDirectory(policy, mode), ListRecorder()
+    directory, recorder = directory or FixedDirectory(policy, mode), ListRecorder()
     settings = Settings(listen="127.0.0.1:0", upstreams={"openai": "http://127.0.0.1:9"})
     data = DataPlane(settings, Plane(directory, NoLimits(), recorder, Healthy()))
     await data.start()

@@ -92,9 +92,10 @@ class GuardService:
 
     async def _read(self, exchange: Exchange, adapter: Adapter) -> None:
         limit_bytes = exchange.policy.limits.request_bytes
+        if adapter is self._envoy:
+            await self._read_shown(exchange, limit_bytes)
+            return
         exchange.raw = await whole_body(exchange.request, limit_bytes)
-        if exchange.mode is Mode.OFF and adapter is self._envoy:
-            return  # the firewall is off for traffic that is not even meant for us: nothing is parsed
         encoding = exchange.request.headers.get("Content-Encoding", "")
         try:
             exchange.plain = decode_body(exchange.raw, encoding, limit_bytes)
@@ -102,9 +103,18 @@ class GuardService:
         except WireError as error:
             self._not_understood(exchange, adapter, error)
 
+    async def _read_shown(self, exchange: Exchange, limit_bytes: int) -> None:
+        """The body of a request that Envoy shows; its adapter decodes it, and only where the firewall is on."""
+        try:
+            exchange.raw = await whole_body(exchange.request, limit_bytes)
+        except FaultError as error:
+            if exchange.mode is Mode.ENFORCE:
+                raise
+            exchange.faults.append(error.fault)
+
     def _ask(self, exchange: Exchange, adapter: Adapter) -> Question:
-        if exchange.mode is Mode.OFF and adapter is self._envoy:
-            return Question()
+        if adapter is self._envoy and (exchange.mode is Mode.OFF or exchange.faults):
+            return Question()  # traffic that is not meant for us is not parsed while the firewall is off
         try:
             question = adapter.ask(exchange)
         except WireError as error:

@@ -66,12 +66,12 @@ async def through(
 
 
 def identify(services: Services, exchange: Exchange) -> None:
-    """Who asks: by `x-sigmaguard-key`, else by the bearer token or `x-api-key`. Raises FaultError."""
+    """Who asks: by `x-sigmaguard-key`, else by `x-api-key`, `api-key` or the bearer token. Raises FaultError."""
     headers, codec = exchange.request.headers, exchange.codec
     assert codec is not None and exchange.target is not None
-    bearer = headers.get("Authorization", "").removeprefix("Bearer ")
+    named = headers.get("x-sigmaguard-key") or headers.get("x-api-key") or headers.get("api-key")
     caller = Caller(
-        credential=headers.get("x-sigmaguard-key") or headers.get("x-api-key") or bearer,
+        credential=named or _bearer(headers.get("Authorization", "")),
         remote=exchange.request.remote or "",
         endpoint=codec.endpoint,
         upstream=exchange.target.name,
@@ -82,6 +82,11 @@ def identify(services: Services, exchange: Exchange) -> None:
         fault = Fault(FaultSource.CLIENT, answer.code, answer.message)
         raise FaultError(fault, answer.status, answer.kind, answer.retry_after_s)
     exchange.identity = answer
+
+
+def _bearer(authorization: str) -> str:
+    """The token of a bearer credential (RFC 6750; the scheme's case does not matter)."""
+    return authorization[7:].strip() if authorization[:7].lower() == "bearer " else authorization
 
 
 async def limit(services: Services, exchange: Exchange) -> None:

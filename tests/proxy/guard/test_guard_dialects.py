@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
 
 from sigmaguard.model import Mode
@@ -194,6 +197,39 @@ class TestEnvoy:
         status, _, _ = await lenient.ask(ENVOY, body, headers=headers)
         assert status == 200
         assert lenient.last().faults  # let through, and said so
+
+    async def test_a_request_that_needs_no_body(self, guard: GuardPlane) -> None:
+        status, _, _ = await guard.ask("/envoy/v1/responses/resp_1/cancel", b"")
+        assert status == 200
+        status, _, _ = await guard.ask("/envoy/v1/responses", b"")  # this one is only kept from us
+        assert status == 400
+
+    async def test_a_form_is_read_as_the_proxy_reads_it(self, guard: GuardPlane) -> None:
+        for text, expected in (("a talk about boats", 200), (CODE, 403)):
+            form = aiohttp.FormData({"model": "m", "prompt": text})
+            form.add_field("file", b"RIFF", filename="a.wav")
+            url = guard.base + "/envoy/v1/audio/transcriptions"
+            async with guard.session.post(url, data=form) as answer:
+                assert answer.status == expected, await answer.text()
+            assert guard.last().model == "m"
+
+    async def test_shadow_passes_what_is_too_large_to_be_seen(self, guard: GuardPlane) -> None:
+        limits = msgspec.structs.replace(guard.directory.policy.limits, request_bytes=100)
+        guard.directory.policy = replace(guard.directory.policy, limits=limits)
+        body = {"model": "m", "messages": [_user("long " * 100)]}
+        status, _, _ = await guard.ask(ENVOY, body)
+        assert status == 413
+        guard.directory.mode = Mode.SHADOW
+        status, _, _ = await guard.ask(ENVOY, body)
+        assert status == 200 and [one.kind for one in guard.last().faults] == ["body_too_large"]
+
+    async def test_what_envoy_is_told_to_take_off(self, guard: GuardPlane) -> None:
+        body = {"model": "m", "messages": [_user("hello")]}
+        _, _, headers = await guard.ask(ENVOY, body)
+        assert "x-envoy-auth-headers-to-remove" not in headers
+        sent = {"Authorization": "Bearer sk-provider", "X-Sigmaguard-Agent": "billing"}
+        _, _, headers = await guard.ask(ENVOY, body, headers=sent)
+        assert headers["x-envoy-auth-headers-to-remove"] == "x-sigmaguard-agent"
 
     async def test_unknown_endpoints_obey_the_policy(self, guard: GuardPlane, careful: GuardPlane) -> None:
         status, _, _ = await guard.ask("/envoy/v9/unknown", {"a": CODE})
