@@ -13,6 +13,7 @@ from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verd
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Usage
 from sigmaguard.wire.multipart import Form
+from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
 
@@ -77,7 +78,7 @@ class Exchange:
         self.body: object = None
         self.form: Form | None = None
         self.plain = b""  # what was inspected: the body without its content encoding
-        self.out: web.StreamResponse | None = None  # an answer whose head has left
+        self.out: Outgoing | None = None  # an answer whose head has left
         self.segments: list[Segment] = []
         self.digests: Digests | None = None
         self.model = ""
@@ -140,6 +141,10 @@ class Exchange:
                 if intended != Action.ALLOW.value:
                     result["x-sigmaguard-intended"] = intended
         return result
+
+    def header_lines(self) -> bytes:
+        """`headers` as they are sent."""
+        return b"".join([b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in self.headers().items()])
 
     def to_record(self) -> ExchangeRecord:
         """What is kept of this exchange."""

@@ -15,6 +15,7 @@ from sigmaguard.policy.bound import bound
 from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
 from sigmaguard_proxy.acting import mask_answer, restore_edits
+from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
@@ -25,7 +26,7 @@ from sigmaguard_proxy.repeats import without_repeats
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.streaming import GuardedStream
 from sigmaguard_proxy.tooling.answers import answer_tools
-from sigmaguard_proxy.upstreams import returned_headers
+from sigmaguard_proxy.upstreams import returned_lines
 
 WHOLE_BYTES = 262_144  # a raw answer of known length up to this goes in one write
 BINARY_TYPES = ("audio/", "image/", "video/", "font/", "application/pdf", "application/zip", "application/x-tar")
@@ -40,7 +41,7 @@ class Relay:
         self._services = services
         self._record = record
 
-    async def raw(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
+    async def raw(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """The answer's bytes as they are, looked at by nobody."""
         async with answer:
             exchange.status = answer.status
@@ -51,11 +52,11 @@ class Relay:
                 return _response(exchange, answer, body)
             return await self._pump(exchange, answer)
 
-    async def _pump(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
+    async def _pump(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """Every piece as it comes. The record is kept before the last of a known length, or before the end."""
-        out = _stream_response(exchange, answer)
         length = answer.content_length
-        await _begin(exchange, out)
+        out = _in_pieces(exchange, answer, length)
+        _begin(exchange, out)
         since = perf_counter()
         async for chunk in chunks(exchange, answer):
             if (length is not None and exchange.response_bytes >= length) or chunk.rstrip().endswith(DONE):
@@ -68,12 +69,12 @@ class Relay:
         await out.write_eof()
         return out
 
-    async def shadowed(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
+    async def shadowed(self, exchange: Exchange, answer: Answer) -> Outgoing:
         """The answer's bytes as they are, with what enforce would have done found out beside."""
         async with answer:
             exchange.status = answer.status
             if _is_stream(answer):
-                out = _stream_response(exchange, answer)
+                out = _in_pieces(exchange, answer)
                 return await self._streamed(exchange, answer, out, is_shadow=True)
             length = answer.content_length
             if not _has_text(exchange, answer) or (length or 0) > exchange.policy.limits.response_bytes:
@@ -95,20 +96,16 @@ class Relay:
         async with answer:
             exchange.status = answer.status
             if _is_stream(answer):
-                out = _stream_response(exchange, answer)
-                out.headers.popall("Content-Encoding", None)
+                out = _in_pieces(exchange, answer, is_edited=True)
                 return await self._streamed(exchange, answer, out, is_shadow=False)
             if not _has_text(exchange, answer):
                 return await self._pump(exchange, answer)
             body = await receive(exchange, answer, exchange.policy.limits.response_bytes)
             return await self._whole(exchange, answer, body)
 
-    async def _streamed(
-        self, exchange: Exchange, answer: Answer, out: web.StreamResponse, *, is_shadow: bool
-    ) -> web.StreamResponse:
+    async def _streamed(self, exchange: Exchange, answer: Answer, out: Outgoing, *, is_shadow: bool) -> Outgoing:
         stream = GuardedStream(self._services, exchange, answer, self._record)
-        out.content_length = None
-        await _begin(exchange, out)
+        _begin(exchange, out)
         try:
             await (stream.observe(out) if is_shadow else stream.guard(out))
             await out.write_eof()
@@ -120,7 +117,7 @@ class Relay:
             answer.close()
         return out
 
-    async def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> web.Response:
+    async def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> web.StreamResponse:
         since = perf_counter()
         try:
             plain, parsed, segments = self._decode(exchange, answer, body)
@@ -158,7 +155,7 @@ class Relay:
         assert codec is not None
         if exchange.who.keep_content:
             exchange.content = body
-        plain = decode_body(body, answer.headers.get("Content-Encoding", ""), exchange.policy.limits.response_bytes)
+        plain = decode_body(body, answer.header(b"content-encoding"), exchange.policy.limits.response_bytes)
         if not plain.strip():
             return plain, None, []
         kind = answer.content_type
@@ -201,25 +198,20 @@ def _has_text(exchange: Exchange, answer: Answer) -> bool:
     return exchange.request.method != "HEAD" and not answer.content_type.startswith(BINARY_TYPES)
 
 
-async def _begin(exchange: Exchange, out: web.StreamResponse) -> None:
+def _begin(exchange: Exchange, out: Outgoing) -> None:
     """Sends an answer's head: from here on nothing else can be said to the caller."""
     exchange.out = out
-    await out.prepare(exchange.request)
+    out.begin()
 
 
-def _response(exchange: Exchange, answer: Answer, body: bytes, *, is_edited: bool = False) -> web.Response:
-    headers = returned_headers(answer.headers)
-    if is_edited:
-        headers.popall("Content-Encoding", None)
-    headers.update(exchange.headers())
+def _response(exchange: Exchange, answer: Answer, body: bytes, *, is_edited: bool = False) -> Outgoing:
+    lines = returned_lines(answer.fields, is_edited=is_edited) + exchange.header_lines()
     exchange.first_byte = perf_counter()
-    return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
+    return Outgoing(exchange.request, answer.status, answer.reason, lines, body=body, is_dated=b"date" in answer.named)
 
 
-def _stream_response(exchange: Exchange, answer: Answer) -> web.StreamResponse:
-    headers = returned_headers(answer.headers)
-    headers.update(exchange.headers())
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-    if answer.content_length is not None:
-        out.content_length = answer.content_length
-    return out
+def _in_pieces(exchange: Exchange, answer: Answer, length: int | None = None, *, is_edited: bool = False) -> Outgoing:
+    lines = returned_lines(answer.fields, is_edited=is_edited) + exchange.header_lines()
+    return Outgoing(
+        exchange.request, answer.status, answer.reason, lines, length=length, is_dated=b"date" in answer.named
+    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import msgspec
-from aiohttp import web
 
 from sigmaguard.decide import decide
 from sigmaguard.errors import WireError
@@ -20,6 +19,7 @@ from sigmaguard.wire.codec import Delta, Edit, Frame
 from sigmaguard.wire.sse import SseDecoder, SseEvent
 from sigmaguard.wire.stream_shape import Run, Shape
 from sigmaguard_proxy.acting import mask
+from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, internal_fault, upstream_fault
@@ -52,7 +52,7 @@ class GuardedStream:
         self._record = record
         self._codec = exchange.codec
         self._frames = exchange.codec.stream()
-        self._encoding = answer.headers.get("Content-Encoding", "")
+        self._encoding = answer.header(b"content-encoding")
         self._decoder: Decoder | None = None
         self._sse = SseDecoder()
         policy = bound(exchange.policy, exchange.segments)
@@ -73,7 +73,7 @@ class GuardedStream:
 
     # shadow
 
-    async def observe(self, out: web.StreamResponse) -> None:
+    async def observe(self, out: Outgoing) -> None:
         """Shadow: every byte as it came, at once; the guard looks at a copy."""
         is_watching = True
         async for chunk in chunks(self._exchange, self._answer):
@@ -129,7 +129,7 @@ class GuardedStream:
 
     # enforce
 
-    async def guard(self, out: web.StreamResponse) -> None:
+    async def guard(self, out: Outgoing) -> None:
         """Enforce: frames leave as far as the guard lets their text go."""
         pieces = self._pieces
         try:
@@ -139,7 +139,7 @@ class GuardedStream:
                     return await self._stop(out)
                 if ends:
                     self._end()
-                if pieces:
+                if pieces and not self._answer.is_exhausted:  # the last ones leave together with the end
                     await out.write(b"".join(pieces))
                     pieces.clear()
             await self._flush(out)
@@ -152,7 +152,7 @@ class GuardedStream:
         except FaultError as error:
             await self._break(out, error)
 
-    async def _pass(self, out: web.StreamResponse, chunk: bytes) -> bool:
+    async def _pass(self, out: Outgoing, chunk: bytes) -> bool:
         """Puts what of a chunk may leave into `_pieces`; whether the answer ends with it."""
         since = perf_counter()
         ends = False
@@ -206,7 +206,7 @@ class GuardedStream:
         self._frames.ran(run.number)
         return run.raw if text == delta.text else run.rewrite(text, self._guard.held(delta.channel))
 
-    async def _stops(self, out: web.StreamResponse, frame: Frame) -> bool:
+    async def _stops(self, out: Outgoing, frame: Frame) -> bool:
         """Whether a tool call that is complete with this frame stops the answer."""
         assert self._tools is not None
         if self._pieces and self._tools.waits(frame):
@@ -264,7 +264,7 @@ class GuardedStream:
             texts[delta.path] = text
         return self._frames.rewrite(frame, texts) if changed else self._frames.keep(frame)
 
-    async def _ending(self, out: web.StreamResponse, frame: Frame) -> bytes:
+    async def _ending(self, out: Outgoing, frame: Frame) -> bytes:
         """A frame that ends channels or brings complete texts: held text goes before it or into it."""
         texts: dict[str, str] = {}
         paths: dict[str, str] = {}
@@ -319,12 +319,12 @@ class GuardedStream:
         text = restorer.feed(text)
         return text + restorer.finish() if self._guard.stopped else text
 
-    async def _close(self, out: web.StreamResponse, channel: str) -> str:
+    async def _close(self, out: Outgoing, channel: str) -> str:
         tail = await self._settle(self._guard.close(channel), out)
         restorer = self._restorers.pop(channel, None)
         return tail if restorer is None else restorer.feed(tail) + restorer.finish()
 
-    async def _settle(self, closing: Closing | None, out: web.StreamResponse | None = None) -> str:
+    async def _settle(self, closing: Closing | None, out: Outgoing | None = None) -> str:
         """Runs what the end of a channel asks for; the text it lets go."""
         if closing is None:
             return ""
@@ -335,7 +335,7 @@ class GuardedStream:
             await self._services.inspecting.run(closing, closing.work)
         return closing.release()
 
-    async def _flush(self, out: web.StreamResponse) -> None:
+    async def _flush(self, out: Outgoing) -> None:
         """What was still held when the upstream ended without saying so."""
         self._push(b"", last=True)
         while (event := self._sse.next(last=True)) is not None:
@@ -373,7 +373,7 @@ class GuardedStream:
             self.judge()
             self._record(self._exchange)
 
-    async def _stop(self, out: web.StreamResponse) -> None:
+    async def _stop(self, out: Outgoing) -> None:
         """Cuts the answer with a proper final frame and leaves the upstream."""
         exchange, stopped = self._exchange, self._guard.stopped
         assert isinstance(stopped, Stop)
@@ -388,7 +388,7 @@ class GuardedStream:
         self._record_quietly()
         await out.write_eof(b"".join((*self._pieces, final)))
 
-    async def _break(self, out: web.StreamResponse, error: FaultError) -> None:
+    async def _break(self, out: Outgoing, error: FaultError) -> None:
         """The stream cannot go on, or nothing more of it can be inspected: says so as the protocol does."""
         self._exchange.faults.append(error.fault)
         self._answer.close()

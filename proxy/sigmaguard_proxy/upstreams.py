@@ -1,6 +1,6 @@
 """Which provider a request goes to, and the connections to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 from multidict import CIMultiDict, MultiMapping
@@ -21,6 +21,9 @@ HOP_BY_HOP = frozenset(
 )
 NOT_FORWARDED = frozenset(name.encode() for name in HOP_BY_HOP | {"host", "content-length", "expect"})
 NOT_RETURNED = HOP_BY_HOP | {"content-length"}
+OURS = frozenset({b"x-sigmaguard-exchange", b"x-sigmaguard-verdict", b"x-sigmaguard-mode"})
+_NO_LINES = frozenset(name.encode() for name in NOT_RETURNED) | OURS
+_NO_LINES_EDITED = _NO_LINES | {b"content-encoding"}
 
 
 class Target:
@@ -71,6 +74,12 @@ def open_session(connect_timeout_s: float, read_timeout_s: float) -> aiohttp.Cli
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s),
         read_bufsize=2**18,
     )
+
+
+def returned_lines(fields: Iterable[tuple[bytes, bytes]], *, is_edited: bool = False) -> bytes:
+    """The lines of an answer's headers that a caller sees, as they came; ours are added to them."""
+    dropped = _NO_LINES_EDITED if is_edited else _NO_LINES
+    return b"".join([b"%b: %b\r\n" % field for field in fields if field[0].lower() not in dropped])
 
 
 def returned_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:

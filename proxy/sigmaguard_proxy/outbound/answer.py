@@ -13,8 +13,8 @@ HIGH_BYTES = 1_048_576  # unread body at which the provider is told to wait
 class Answer:
     """One answer. `chunks` may be read once; `close` gives up the rest and the connection with it.
 
-    `content_length` is None where the length is not known before the end. `raw` are the headers as
-    they came, name and value.
+    `content_length` is None where the length is not known before the end. `fields` are the headers as
+    they came, name and value, `named` the first value of each by its name in lower case.
     """
 
     __slots__ = (
@@ -27,7 +27,8 @@ class Answer:
         "_size",
         "_waiter",
         "content_length",
-        "headers",
+        "fields",
+        "named",
         "reason",
         "status",
     )
@@ -35,7 +36,8 @@ class Answer:
     def __init__(self, pause: Callable[[bool], None], release: Callable[[bool], None]) -> None:
         self.status = 0
         self.reason = ""
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.named: dict[bytes, bytes] = {}
         self.content_length: int | None = None
         self._pieces: list[bytes] = []
         self._size = 0
@@ -47,14 +49,29 @@ class Answer:
         self._release = release
 
     @property
+    def headers(self) -> CIMultiDict[str]:
+        """The headers as text."""
+        return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.fields)
+
+    def header(self, name: bytes) -> str:
+        """The first value of a header by its name in lower case, empty where it is absent."""
+        return self.named.get(name, b"").decode("latin-1")
+
+    @property
     def content_type(self) -> str:
         """The media type alone, lower case; `application/octet-stream` where none is named (RFC 9110 8.3)."""
-        return self.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+        kind = self.named.get(b"content-type", b"application/octet-stream").decode("latin-1")
+        return kind.partition(";")[0].strip().lower()
 
     @property
     def is_complete(self) -> bool:
         """Whether everything has arrived."""
         return self._complete
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether everything has arrived and was taken."""
+        return self._complete and not self._pieces
 
     def feed(self, pieces: Iterable[bytes]) -> None:
         """Pieces of the body have arrived."""

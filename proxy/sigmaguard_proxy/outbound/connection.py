@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 
 import httptools
-from multidict import CIMultiDict
 
 from sigmaguard_proxy.outbound.answer import Answer
 from sigmaguard_proxy.outbound.errors import OutboundError, ReadTimeoutFault
@@ -24,7 +23,7 @@ class Connection(asyncio.Protocol):
         self._head: asyncio.Future[Answer] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._can_write = True
-        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._fields: list[tuple[bytes, bytes]] = []
         self._reason = ""
         self._head_bytes = 0
         self._body: list[bytes] = []
@@ -100,7 +99,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is here: whoever asked may go on."""
@@ -109,9 +108,12 @@ class Connection(asyncio.Protocol):
         status = parser.get_status_code()
         if 100 <= status < 200:
             return  # an interim answer; the real one follows
-        answer.status, answer.reason, answer.headers = status, self._reason, self._headers
-        length = self._headers.get("Content-Length")
-        chunked = "chunked" in self._headers.get("Transfer-Encoding", "").lower()
+        answer.status, answer.reason, answer.fields = status, self._reason, self._fields
+        named = answer.named
+        for name, value in self._fields:
+            named.setdefault(name.lower(), value)
+        length = named.get(b"content-length")
+        chunked = b"transfer-encoding" in named and b"chunked" in named[b"transfer-encoding"].lower()
         if length is not None and length.isdigit() and not chunked:
             answer.content_length = int(length)
         empty = self._is_head_request or status in (204, 304)
@@ -127,7 +129,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is complete, unless it was an interim one."""
         if self._head is not None:
-            self._headers, self._reason = CIMultiDict(), ""
+            self._fields, self._reason = [], ""
             return
         if self._answer is not None:
             self._hand_on()
@@ -141,7 +143,7 @@ class Connection(asyncio.Protocol):
         self.uses += 1
         self.active_at = self._loop.time()
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._reason, self._head_bytes = CIMultiDict(), "", 0
+        self._fields, self._reason, self._head_bytes = [], "", 0
         self._is_head_request, self._until_close, self._keep = is_head, False, True
         self._answer = Answer(self._pause, self._give_back)
         waiting = self._head = self._loop.create_future()
