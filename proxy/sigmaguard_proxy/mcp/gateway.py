@@ -32,7 +32,6 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     parse_messages,
 )
-from sigmaguard_proxy.mcp.modern import refused_request
 from sigmaguard_proxy.mcp.oauth import WELL_KNOWN, metadata
 from sigmaguard_proxy.mcp.older import OlderTransport
 from sigmaguard_proxy.mcp.out import HttpOut, Out
@@ -193,7 +192,7 @@ class Gateway:
             raw = plain
         describe(exchange, endpoint.name, reading.messages)
         if isinstance(endpoint.server, StdioServer):  # a program knows no headers: for it, we are the HTTP server
-            wrong = refused_request(headers, reading.messages[0])
+            wrong = await endpoint.server.refused(headers, reading.messages[0])
             if wrong is not None:
                 await conversation.answer(wrong[0], [wrong[1]], batch=reading.batch)
                 return

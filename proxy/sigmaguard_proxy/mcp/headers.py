@@ -1,6 +1,7 @@
 """The `Mcp-Param-*` headers of 2026-07-28, which mirror arguments so that proxies can route. Knows their coding.
 
-A header may say nothing that the body does not: else what left in it would be seen by nobody.
+A header may say nothing that the body does not: else what left in it would be seen by nobody. Whether one is missing
+takes the tool's schema: `params.py`.
 """
 
 import base64

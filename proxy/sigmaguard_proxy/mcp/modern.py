@@ -1,7 +1,7 @@
 """What an HTTP server must refuse at 2026-07-28, which a program behind stdio cannot see. Knows headers, no transport.
 
-Sources: MCP 2026-07-28, "Streamable HTTP" (SEP-2575, SEP-2243). What it cannot do: tell that an `Mcp-Param-*`
-header is missing, since that takes the tool's schema; one that says something else is refused in `headers.py`.
+Sources: MCP 2026-07-28, "Streamable HTTP" (SEP-2575, SEP-2243). `Mcp-Param-*` headers take the tool's schema: those
+of a program's tools are known to `params.py`.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,7 @@ REMOVED = frozenset(
 )
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _NEEDED = (_VERSION, "io.modelcontextprotocol/clientCapabilities")
+ENVELOPE = frozenset({*_NEEDED, "io.modelcontextprotocol/clientInfo"})  # what every request says of its client
 _NAMES: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 

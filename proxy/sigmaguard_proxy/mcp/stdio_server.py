@@ -10,7 +10,9 @@ import orjson
 from multidict import CIMultiDict
 
 from sigmaguard_proxy.faults import FaultError, client_fault, overloaded, upstream_fault
+from sigmaguard_proxy.mcp.headers import PREFIX
 from sigmaguard_proxy.mcp.message import (
+    HEADER_MISMATCH,
     METHOD_NOT_FOUND,
     MODERN,
     UPSTREAM,
@@ -20,8 +22,9 @@ from sigmaguard_proxy.mcp.message import (
     error_message,
     message_of,
 )
-from sigmaguard_proxy.mcp.modern import STATUS
+from sigmaguard_proxy.mcp.modern import ENVELOPE, STATUS, refused_request
 from sigmaguard_proxy.mcp.outbox import Outbox
+from sigmaguard_proxy.mcp.params import disagreement
 from sigmaguard_proxy.mcp.process import Backoff
 from sigmaguard_proxy.mcp.settings import ServerSettings
 from sigmaguard_proxy.mcp.stdio_session import StdioSession
@@ -156,6 +159,29 @@ class StdioServer:
         if self._shared is not None:
             await self._shared.stop()
 
+    async def refused(self, headers: CIMultiDict[str], message: Message) -> tuple[int, dict[str, Any]] | None:
+        """What a request is refused with before the program hears of it: its HTTP server is us. Raises FaultError."""
+        return refused_request(headers, message) or await self.unmirrored(headers, message)
+
+    async def unmirrored(self, headers: CIMultiDict[str], message: Message) -> tuple[int, dict[str, Any]] | None:
+        """What a call is refused with whose `Mcp-Param-*` headers are not what its tool wants. Raises FaultError."""
+        tool, arguments = message.params.get("name"), message.params.get("arguments") or {}
+        if message.method != "tools/call" or message.kind is not Kind.REQUEST or not isinstance(tool, str):
+            return None
+        if headers.get("Mcp-Protocol-Version", "").strip() not in MODERN or not isinstance(arguments, dict):
+            return None
+        if not arguments and not any(name.lower().startswith(PREFIX) for name in headers):
+            return None  # nothing is there that could be missing or wrong
+        if not await self._knows_modern():
+            return None
+        shared = await self._shared_process()
+        meta = {key: value for key, value in message.params.get("_meta", {}).items() if key in ENVELOPE}
+        wrong = disagreement(await shared.params(tool, meta), arguments, headers)
+        if wrong:  # perhaps the tool is another one now, and nobody has told us
+            wrong = disagreement(await shared.params(tool, meta, anew=True), arguments, headers)
+        error = error_message(message.id, HEADER_MISMATCH, wrong)
+        return (STATUS[HEADER_MISMATCH], error) if wrong else None
+
     @property
     def processes(self) -> int:
         """How many programs are running."""
@@ -231,10 +257,7 @@ class StdioServer:
     async def _post_stateless(self, message: Message) -> Answer:
         if message.kind is not Kind.REQUEST:
             return WholeAnswer(202)  # the revision has no notifications from clients over HTTP
-        async with self._starting:
-            if self._is_modern is None:
-                self._is_modern = await self._probe()
-        if not self._is_modern:
+        if not await self._knows_modern():
             return _not_modern(message)
         shared = await self._shared_process()
         outbox = await shared.send(message)
@@ -249,6 +272,13 @@ class StdioServer:
             return WholeAnswer(status, data, {"Content-Type": "application/json"})
         silence_s = None if message.method == "subscriptions/listen" else self._settings.timeout_s
         return StreamAnswer(outbox, 0, silence_s, leave)
+
+    async def _knows_modern(self) -> bool:
+        """Whether the program knows the revision without a handshake; asked once. Raises FaultError."""
+        async with self._starting:
+            if self._is_modern is None:
+                self._is_modern = await self._probe()
+        return self._is_modern
 
     async def _shared_process(self) -> SharedProcess:
         """The process of all stateless callers, started where it is not running. Raises FaultError."""
