@@ -25,12 +25,22 @@ async def chunks(exchange: Exchange, answer: Answer) -> AsyncIterator[bytes]:
 async def receive(exchange: Exchange, answer: Answer, limit_bytes: int | None) -> bytes:
     """The whole answer. Raises FaultError where it breaks off, stalls or is over the limit."""
     since = perf_counter()
+    if answer.is_complete:  # it came with its head, as most short answers do: nothing to wait for
+        body = answer.take()
+        exchange.first_byte = since
+        exchange.response_bytes = len(body)
+        _check(len(body), limit_bytes)
+        return body
     pieces: list[bytes] = []
     async for chunk in chunks(exchange, answer):
         pieces.append(chunk)
-        if limit_bytes is not None and exchange.response_bytes > limit_bytes:
-            raise upstream_fault(
-                "upstream_too_large", f"the upstream's answer is over {limit_bytes} bytes", retryable=False
-            )
+        _check(exchange.response_bytes, limit_bytes)
     exchange.upstream_s += perf_counter() - since
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _check(size: int, limit_bytes: int | None) -> None:
+    if limit_bytes is not None and size > limit_bytes:
+        raise upstream_fault(
+            "upstream_too_large", f"the upstream's answer is over {limit_bytes} bytes", retryable=False
+        )
