@@ -15,6 +15,8 @@ import re2
 
 from sigmaguard.decoding import letters, runs
 from sigmaguard.injection.fold import fold
+from sigmaguard.outline import Outline
+from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
 from sigmaguard.splice import CONTEXT, composed, kind_of, spliced
 
@@ -46,35 +48,39 @@ _WORDS = (
     + b"." * 128
 )
 # One pass that nearly every harmless text leaves without a match: 2 us a KB in RE2, linear by construction.
-# Each alternative is a necessary condition of a finder in `decoding` or of a cipher below.
-_GATE = re2.compile(
-    b"|".join(
-        (
-            rb"%[0-9a-fu][0-9a-f]",
-            rb"\\",
-            rb"&(?:#|[a-z][a-z0-9]{1,31};)",
-            rb"<[!/a-z]",
-            rb"[0-9a-z?][*`~]{1,3}[0-9a-z?]",
-            rb"=[0-9a-f]{2}=[0-9a-f]",
-            rb"[0-9a-z+/_-]{6}==?(?:[^0-9a-z_=]|$)",
-            rb"[0-9a-z+/_-]{16}",
-            rb"(?:[0-9a-fx][ :,;\t\n]*){12}",
-            rb"(?:(?:^|[ ._*|/,~\t\n-]{1,3})[0-9a-z?@$!]){4}(?:[^0-9a-z]|$)",
-            rb"[a-z][0134578@$!|][a-z]",
-            *_ROT13_STEMS,
-            *_REVERSED_STEMS,
-        )
-    ),
-    _GATE_OPTIONS,
+# Each alternative is a necessary condition of a finder in `decoding` or of a cipher below. A code point beyond ASCII
+# is a `?` to RE2, to Hyperscan some bytes over 7F.
+_APART, _ALONE = r"[ ._*|/,~\t\n-]{1,3}", r"(?:[0-9a-z?@$!]|[\x80-\xff]{1,4})"
+_DISGUISES = (
+    r"%[0-9a-fu][0-9a-f]",
+    r"\\",
+    r"&(?:#|[a-z][a-z0-9]{1,31};)",
+    r"<[!/a-z]",
+    r"[0-9a-z?\x80-\xff][*`~]{1,3}[0-9a-z?\x80-\xff]",
+    r"=[0-9a-f]{2}=[0-9a-f]",
+    r"[0-9a-z+/_-]{6}==?(?:[^0-9a-z_=]|$)",
+    r"[0-9a-z+/_-]{16}",
+    r"(?:[0-9a-fx][ :,;\t\n]*){12}",
+    rf"(?:^|{_APART}){_ALONE}(?:{_APART}{_ALONE}){{3}}(?:[^0-9a-z]|$)",
+    r"[a-z][0134578@$!|][a-z]",
+    *(one.decode() for one in (*_ROT13_STEMS, *_REVERSED_STEMS)),
 )
+_GATE = re2.compile("|".join(_DISGUISES).encode(), _GATE_OPTIONS)
 # A code point that folding may change to some end: not Latin letters nor the punctuation of good typography
 _SUSPECT = re.compile("[^\x00-\xac\xae-\u017e\u2010-\u201e\u2022\u2026\u20ac\u2122]")
+# The same in UTF-8
+_BYTES = (
+    r"\xc2\xad|\xc5\xbf|[\xc6-\xe1\xe3-\xff]|\xe2[^\x80\x82\x84]"
+    r"|\xe2\x80[^\x90-\x9e\xa2\xa6]|\xe2\x82[^\xac]|\xe2\x84[^\xa2]"
+)
+_PREFILTER = prefilter((*(Outline(one, ignores_case=True) for one in _DISGUISES), Outline(_BYTES)))
 
 
 def readings(text: str) -> tuple[Reading, ...]:
     """Every reading of `text`; the first is the text as written, alone where nothing is disguised."""
     plain = Reading(text)
-    if text.isascii() and not _GATE.search(text.encode("ascii")):
+    seen = _PREFILTER.seen(text)
+    if seen == [] or (seen is None and text.isascii() and not _GATE.search(text.encode("ascii"))):
         return (plain,)
     return tuple(_every(plain))
 

@@ -17,8 +17,10 @@ import msgspec
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding
+from sigmaguard.outline import Outline
 from sigmaguard.policy.load import convert
 from sigmaguard.policy.pack import Rule
+from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
 
 RULE = "canary.token"
@@ -116,6 +118,7 @@ class CanaryDetector:
             spelled.append(_Form(squeezed[::-1], len(squeezed), is_listed=True))
         turned = (msgspec.structs.replace(one, opening=one.opening.translate(_ROT13), is_rot13=True) for one in spelled)
         self._forms = tuple({one.opening: one for one in (*turned, *spelled)}.values())
+        self._prefilter = prefilter(tuple(_outline(one.opening) for one in self._forms))
         starts = {one.opening[:size] for one in self._forms for size in range(1, len(one.opening))}
         self._starts = tuple(sorted(starts, key=len, reverse=True))
         self.version = blake2b(msgspec.json.encode(self._forms), digest_size=6).hexdigest()
@@ -135,6 +138,9 @@ class CanaryDetector:
         ]
 
     def _spans(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        seen = self._prefilter.seen(reading.text)
+        if seen is not None and not seen:
+            return
         squeezed = _squeezed(reading.text)
         places: list[int] | None = None
         for form in self._forms:
@@ -162,6 +168,11 @@ class CanaryDetector:
 def _squeezed(text: str) -> bytes:
     """The letters and digits of a text, in lower case."""
     return text.encode("ascii", "ignore").translate(_LOWER, _DROPPED)
+
+
+def _outline(opening: bytes) -> Outline:
+    """How an opening may stand in a text: anything but letters and digits between its own."""
+    return Outline("[^0-9A-Za-z]*".join(map(chr, opening)), ignores_case=True)
 
 
 def _places(text: str) -> list[int]:

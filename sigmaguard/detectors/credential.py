@@ -11,6 +11,7 @@ from sigmaguard.detectors.heads import head_of
 from sigmaguard.detectors.keywords import lower
 from sigmaguard.detectors.shape import Shape, shape_of
 from sigmaguard.errors import ConfigError
+from sigmaguard.outline import EDGE, outline
 from sigmaguard.policy.pack import Rule
 
 Span = tuple[int, int]
@@ -27,7 +28,8 @@ class Credential:
 
     `leads` says that every match begins with a keyword, so that the pattern is tried just there;
     otherwise it is searched in a window around the keyword. `head` says in RE2 how a match that leads
-    begins, empty where nothing is known. `bounded` says that no match follows a letter or digit.
+    begins, empty where nothing is known; `outline` what any match holds. `bounded` says that no match
+    follows a letter or digit.
     Raises ConfigError where the rule cannot work.
     """
 
@@ -42,6 +44,7 @@ class Credential:
         "head",
         "keywords",
         "leads",
+        "outline",
         "reach",
         "rule",
         "shape",
@@ -77,6 +80,8 @@ class Credential:
         self.bounded = not any(
             self._partial.match(mark + word, 1, partial=True) for word in self._starts() for mark in "aZ0"
         )
+
+        self.outline = outline(rule.pattern).after(EDGE if self.leads and self.bounded else "")
 
     def _starts(self) -> tuple[str, ...]:
         """Beginnings to try a boundary with, in every case they might be written."""

@@ -15,6 +15,7 @@ from sigmaguard.detectors.keywords import Keywords
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding
 from sigmaguard.policy.pack import Rule
+from sigmaguard.prefilter import prefilter
 
 TAGS = ("OWASP:LLM02:2025", "ATLAS:AML.T0057")
 _BLOCK = 512
@@ -40,6 +41,7 @@ class LeaksDetector:
         heads = {word: "|".join(dict.fromkeys(one.head for one in found)) for word, found in words.items()}
         known = {word: head for word, head in heads.items() if all(one.head for one in words[word])}
         self._keywords = Keywords({word: tuple(found) for word, found in words.items()}, bounded, known)
+        self._prefilter = prefilter(tuple(one.outline for one in self.credentials))
         self._unkeyed = tuple(one for one in self.credentials if not one.keywords)
         inner = [one for one in self.credentials if not one.leads]
         self._spanning = tuple(one for one in inner if one.shape.spans_spaces)
@@ -73,11 +75,17 @@ class LeaksDetector:
         return resolve(candidates.values()) if candidates else []
 
     def _matches(self, text: str) -> list[Found]:
+        seen = self._prefilter.seen(text)
+        if seen is not None and not seen:
+            return []
+        possible = self.credentials if seen is None else [self.credentials[at] for at in seen]
         found: list[Found] = []
         ends: dict[str, int] = {}  # where the last match of a rule that leads ended
         windows: dict[Credential, list[tuple[int, int]]] = {}
         for at, credentials in self._keywords.find(text):
             for credential in credentials:
+                if seen is not None and credential not in possible:
+                    continue
                 if not credential.leads:
                     window = (at - credential.reach, at + credential.reach + LOOKAHEAD)
                     windows.setdefault(credential, []).append(window)
@@ -90,6 +98,8 @@ class LeaksDetector:
             for start, end in joined(spans, len(text)):
                 found.extend((credential, match) for match in credential.search(text, start, end))
         for credential in self._unkeyed:
+            if seen is not None and credential not in possible:
+                continue
             found.extend((credential, match) for match in credential.search(text, 0, len(text)))
         return found
 

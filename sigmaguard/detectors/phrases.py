@@ -9,7 +9,7 @@ What it cannot do: understand. An order in words that no rule has is the classif
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -17,12 +17,15 @@ from sigmaguard.detector import Cost, Passage
 from sigmaguard.detectors.keywords import Keywords, lower
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding, Origin
+from sigmaguard.outline import EDGE, outline
 from sigmaguard.policy.pack import Rule
+from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
 
 LONGEST = 240  # code points a phrase may span, what tells a mention included; joined texts reach 256 to either side
 _LONGEST_KEYWORD = 40
 BEFORE = 160  # code points before a phrase in which a cue tells that it is only mentioned
+FEW = 3  # phrases whose keywords are sooner looked for one by one than with those of all others
 MOST = 200  # findings a passage: a text that repeats one phrase a million times is found guilty without counting
 MENTIONED = 0.6  # a phrase in quotation marks that the sentence talks about
 DESCRIBED = 0.7  # a phrase that stands in a sentence about such attacks
@@ -75,17 +78,19 @@ V = TypeVar("V")
 class Phrase:
     """One rule, ready to match."""
 
-    __slots__ = ("id", "limit", "origins", "pattern", "score", "squeezed", "tags")
+    __slots__ = ("id", "limit", "origins", "outline", "pattern", "score", "squeezed", "tags", "words")
 
     def __init__(self, rule: Rule) -> None:
         self.id = rule.id
         self.score = rule.score
         self.origins = frozenset(rule.origins or Origin)
         self.tags = rule.tags or TAGS
+        self.words = frozenset(word for keyword in rule.keywords for word in _spellings(keyword.lower()))
         self.limit = min(rule.max_chars, LONGEST)
         self.pattern = _compiled(rule, _GAP, _ANY, _EDGE)
         # texts that may have lost the gaps between words: letters put together, texts laid side by side
         self.squeezed = _compiled(rule, r"[\W_]{0,6}", "", "")
+        self.outline = outline(_compiled(rule, r"[\W_]{0,6}", _ANY, "").pattern, ignores_case=True).after(EDGE)
 
 
 @lru_cache(2_048)
@@ -132,10 +137,12 @@ class Phrases:
             if not rule.keywords:
                 raise ConfigError(f"rule `{rule.id}`: give the `keywords` that a match begins with")
             phrase = _phrase(rule)
-            for keyword in rule.keywords:
-                for word in _spellings(keyword.lower()):
-                    starts.setdefault(word, []).append(phrase)
-        self._keywords: Keywords[tuple[Phrase, ...]] = Keywords(_tuples(starts))
+            for word in phrase.words:
+                starts.setdefault(word, []).append(phrase)
+        self._starts = _tuples(starts)
+        self._keywords: Keywords[tuple[Phrase, ...]] = Keywords(self._starts)
+        self._phrases = tuple(dict.fromkeys(_phrase(rule) for rule in rules))
+        self._prefilter = prefilter(tuple(one.outline for one in self._phrases))
 
     def detect(self, passages: Sequence[Passage]) -> list[list[Finding]]:
         """Findings for each passage, in order."""
@@ -144,16 +151,38 @@ class Phrases:
     def _look(self, passage: Passage) -> list[Finding]:
         found: dict[tuple[str, int, int], Finding] = {}
         for reading in passage.readings:
+            possible = self._possible(reading)
+            if not possible:
+                continue
             look = _Look(passage, reading)
-            for at, phrases in self._keywords.find(look.lowered):
+            for at, phrases in self._places(look.lowered, possible):
                 if at and not look.spaced and look.lowered[at - 1].isalnum():
                     continue
                 for phrase in phrases:
-                    if passage.segment.origin in phrase.origins:
+                    if phrase in possible and passage.segment.origin in phrase.origins:
                         look.match(phrase, at, found)
                 if len(found) >= MOST:
                     return list(found.values())
         return list(found.values())
+
+    def _possible(self, reading: Reading) -> Collection[Phrase]:
+        """The phrases that can be in a reading."""
+        # letters put together begin a phrase wherever they like
+        seen = None if "spaced" in reading.kind else self._prefilter.seen(reading.text)
+        return self._phrases if seen is None else [self._phrases[at] for at in seen]
+
+    def _places(self, lowered: str, possible: Collection[Phrase]) -> Iterable[tuple[int, tuple[Phrase, ...]]]:
+        """Where a phrase can begin, by where its keyword ends, the longest first."""
+        if len(possible) > FEW:
+            return self._keywords.find(lowered)
+        found: list[tuple[int, int, str]] = []
+        for word in {word for phrase in possible for word in phrase.words}:
+            at = lowered.find(word)
+            while at >= 0:
+                found.append((at + len(word), at, word))
+                at = lowered.find(word, at + 1)
+        found.sort()
+        return [(at, self._starts[word]) for _, at, word in found]
 
     def hold(self, text: str) -> int:
         """Code point from which a phrase could begin or still grow."""

@@ -13,7 +13,9 @@ import msgspec
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding, Origin
+from sigmaguard.outline import Outline
 from sigmaguard.policy.pack import Rule
+from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
 
 TAGS = ("OWASP:LLM05:2025",)
@@ -44,6 +46,12 @@ CHECKS = frozenset(_UNSAFE.groupindex) - {"flag"}
 _SUSPECT = re.compile(
     rf"[\x00-\x08\x0e-\x1f\x7f\x90\x9b\x9d{_OVERRIDES}{_EMBEDDINGS}{_SELECTORS}{_INVISIBLE}{_TAG_CHARACTERS}]"
 )
+# The same in UTF-8, a little wider: by blocks of code points
+_BYTES = (
+    r"[\x00-\x08\x0e-\x1f\x7f]|\xc2[\x90\x9b\x9d\xad]|\xe1[\x85\xa0]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]"
+    r"|\xe3\x85\xa4|\xef[\xb8\xbb\xbe]|\xf3\xa0"
+)
+_PREFILTER = prefilter((Outline(_BYTES),))
 _RUN = re.compile(rf"[\U0001f3f4\x00-\x08\x0e-\x1a\x1c-\x1f\x7f{_SELECTORS}{_INVISIBLE}{_TAG_CHARACTERS}]")
 _INTRODUCERS = re.compile(r"[\x1b\x90\x9b\x9d]")
 
@@ -85,6 +93,8 @@ class UnsafeTextDetector:
 
 def _look_at(reading: Reading, rules: Mapping[str, Sequence[Rule]], found: list[Finding]) -> None:
     text = reading.text
+    if _PREFILTER.seen(text) == []:
+        return
     first = _SUSPECT.search(text)
     if first is None:
         return

@@ -7,6 +7,8 @@ from enum import StrEnum
 import ada_url
 import re2
 
+from sigmaguard.outline import Outline
+
 LONGEST = 4_096  # code points of one URL that are looked at; browsers stop at some thousands too
 _LOOK_BACK = 200
 
@@ -58,9 +60,8 @@ _OPTIONS.case_sensitive = False
 _OPTIONS.never_capture = True
 _OPTIONS.encoding = re2.Options.Encoding.LATIN1
 # Where a URL may begin; 2 us a KB in RE2, against 40 for the whole pattern tried at every letter
-_SIGN = re2.compile(
-    rb"(?:https?|ftp|wss?|file):|(?:java|vb)script:|data:[a-z]|www\.|[(=\"'\s]//[a-z0-9-]{1,63}\.[a-z0-9]", _OPTIONS
-)
+_BEGINS = r"(?:https?|ftp|wss?|file):|(?:java|vb)script:|data:[a-z]|www\.|[(=\"'\s]//[a-z0-9-]{1,63}\.[a-z0-9]"
+_SIGN = re2.compile(_BEGINS.encode(), _OPTIONS)
 _SIGN_BARE = re2.compile(rb"[a-z0-9?]\.[a-z0-9?]", _OPTIONS)
 
 _STOP = r"\s<>\"`{}|^\x00-\x1f，。、！？：；「」（）【】《》“”„"
@@ -95,6 +96,12 @@ _LINK = re.compile(
 )
 _TRAILING = ".,;:!?'\"*_~\\"
 _BREAK = re.compile(r"[\s\"]")
+
+
+def outlines(*, bare: bool) -> tuple[Outline, ...]:
+    """What a text with a URL holds."""
+    signs = (_BEGINS, r"[a-z0-9?\x80-\xff]\.[a-z0-9?\x80-\xff]") if bare else (_BEGINS,)
+    return tuple(Outline(one, ignores_case=True) for one in signs)
 
 
 def urls(text: str, *, bare: bool) -> Iterator[Url]:

@@ -14,12 +14,13 @@ import msgspec
 
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.detectors import url_hosts, url_payload
-from sigmaguard.detectors.url_finding import Place, Url, unfinished, urls
+from sigmaguard.detectors.url_finding import Place, Url, outlines, unfinished, urls
 from sigmaguard.detectors.url_lists import UrlList
 from sigmaguard.errors import ConfigError
 from sigmaguard.fold import is_guess
 from sigmaguard.model import Finding, Origin
 from sigmaguard.policy.pack import Rule
+from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
 
 TAGS = ("OWASP:LLM05:2025",)
@@ -44,6 +45,7 @@ class UrlsDetector:
         self.allow = allow
         self.names = url_hosts.Names((*url_hosts.BRANDS, *brands, *allow.names))
         self._bare = len(deny) > 1
+        self._prefilter = prefilter(outlines(bare=self._bare))
         self.rules = _by_origin(rules)
         lists = (len(deny), len(allow), deny.names, allow.names, tuple(brands))
         self.version = sha256(msgspec.json.encode((_CODE, tuple(rules), lists))).hexdigest()[:12]
@@ -60,7 +62,7 @@ class UrlsDetector:
         rules = self.rules[passage.segment.origin]
         found: dict[tuple[str, int], Finding] = {}
         for reading in passage.readings:
-            if is_guess(reading):
+            if self._prefilter.seen(reading.text) == [] or is_guess(reading):
                 continue
             for url in urls(reading.text, bare=self._bare):
                 for check, score in self.judge(url):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from presidio_analyzer import AnalysisExplanation, LocalRecognizer, RecognizerResult
 
+from sigmaguard.outline import Outline, outline
 from sigmaguard.pii.kind import Span
 
 SURE, LIKELY, WEAK = 0.85, 0.6, 0.3
@@ -54,8 +55,19 @@ _ORDINAL = re.compile(r"\d{1,4}(?:st|nd|rd|th)?\s")
 _DIGITS = re.compile(r"[0-9]+")
 
 
+_OUTLINES = (
+    outline(rf"(?i:{_JOINED}|{_ALONE})\s\d"),
+    outline(_NUMBER.pattern + _THEN.pattern),
+    outline(r"(?:P\.?\s?O\.?\sBox|Postfach)\s\d"),
+    outline(_HOUSE_EN.pattern),
+    outline(_CODE_TOWN.pattern),
+)
+
+
 class Address(LocalRecognizer):
     """Street and number, with code and town where they follow; a code with a town alone only weakly."""
+
+    outlines: tuple[Outline, ...] = _OUTLINES
 
     def __init__(self) -> None:
         super().__init__(supported_entities=["ADDRESS"], supported_language="de")

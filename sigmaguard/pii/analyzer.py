@@ -7,10 +7,9 @@ import msgspec
 from sigmaguard.pii.context import REACH, ContextWords, distance
 from sigmaguard.pii.gates import gate
 from sigmaguard.pii.kind import Kind, Spans
+from sigmaguard.pii.possible import LEAST, Possible
 from sigmaguard.pii.technical import is_technical, is_version
 from sigmaguard.pii.windows import Window, near, windows
-
-LEAST = 0.3  # below this a finding is not worth telling
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -40,9 +39,13 @@ class PiiAnalyzer:
         self._gates = {at: gate((kind.gate,)) for at, kind in enumerate(self.kinds) if kind.gate}
         self._any_gate = gate([kind.gate for kind in self.kinds if kind.gate])
         self._words = ContextWords({at: kind.context for at, kind in enumerate(self.kinds)})
+        self._possible = Possible(self.kinds, self._spans, self._words)
 
     def find(self, text: str) -> list[Found]:
         """Every value in a text, none overlapping another, in order."""
+        possible = self._possible.of(text)
+        if possible is not None and not possible:
+            return []
         parts = windows(text)
         found: list[Found] = []
         written = text.encode("utf-8", "surrogatepass")
@@ -52,11 +55,13 @@ class PiiAnalyzer:
             most = max([part.digits for part in parts])
             ranks = [at for digits, at, gated in self._unnamed if digits <= most and (is_open or not gated)]
             for rank in sorted({*named, *ranks}) if named else ranks:
+                if possible is not None and rank not in possible:
+                    continue
                 self._one(text, written, parts, rank, named.get(rank), found)
         else:
             # only what needs no digit: addresses of mail and of hardware
             for digits, rank, gated in self._unnamed:
-                if digits == 0 and (is_open or not gated):
+                if digits == 0 and (is_open or not gated) and (possible is None or rank in possible):
                     self._one(text, written, (Window(0, len(text), 0),), rank, None, found)
         return resolve(found)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import ahocorasick
 
+from sigmaguard.outline import Outline
 from sigmaguard.pii.gates import gate
 
 REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
@@ -29,11 +30,16 @@ class ContextWords:
         for kind, literals in words.items():
             for literal in (form for one in literals for form in _forms(one)):
                 table.setdefault(literal, set()).add(kind)
+        self.kinds = {literal: tuple(kinds) for literal, kinds in table.items()}
         self._automaton = ahocorasick.Automaton()
         for literal, kinds in table.items():
             self._automaton.add_word(literal, (len(literal), tuple(kinds)))
         self._automaton.make_automaton()
         self._gate = gate([_in_bytes(literal) for literal in table], ignore_case=True) if table else None
+
+    def outlines(self) -> dict[Outline, tuple[int, ...]]:
+        """How each word may be written, and the kinds it names."""
+        return {Outline(_in_bytes(literal), ignores_case=True): kinds for literal, kinds in self.kinds.items()}
 
     def scan(self, text: str, written: bytes) -> dict[int, list[int]]:
         """Where each kind is named: the ends of its words, ascending. `written` is the text in UTF-8."""

@@ -15,6 +15,7 @@ from presidio_analyzer.predefined_recognizers import (
 )
 from presidio_analyzer.predefined_recognizers.generic.iban_patterns import regex_per_country
 
+from sigmaguard.outline import EDGE, Outline
 from sigmaguard.pii.kind import Span
 from sigmaguard.pii.patterns import PatternSpans
 
@@ -32,6 +33,8 @@ class Email(EmailRecognizer):
     Presidio's pattern starts at every letter, which is quadratic in a long run of them, takes `email=`
     into the address, and its check fetches the list of public suffixes from the network on first use.
     """
+
+    outlines = (Outline(r"[0-9A-Za-z_+\x80-\xff-]@[0-9A-Za-z_\x80-\xff]"),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +113,7 @@ class Iban(IbanRecognizer):
     Presidio tries three lengths; an account followed by a word of four letters is lost to it.
     """
 
+    outlines = (Outline(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}").after(EDGE),)
     _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
     _LETTERS_CHECKED = re.compile(r"[A-Z0-9]{15,34}")
 
@@ -170,6 +174,12 @@ class Ip(IpRecognizer):
     Presidio runs five long patterns over everything; here only over what has four numbers or a double
     colon, or seven colons.
     """
+
+    outlines = (
+        Outline(r"(?:[0-9\x80-\xff]+\.){3}[0-9\x80-\xff]"),
+        Outline("::"),
+        Outline("(?::[0-9A-Fa-f.]*){7}"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

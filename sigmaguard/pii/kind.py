@@ -1,9 +1,11 @@
 """What one kind of personal data is to the analyzer. Knows the shape of the table, not its rows."""
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
+
+from sigmaguard.outline import Outline
 
 Span = tuple[int, int, float]  # start, end in code points, half-open, and a score 0..1
 
@@ -13,6 +15,16 @@ class Spans(Protocol):
 
     def spans(self, text: str, start: int, end: int) -> Iterable[Span]:
         """Spans found between `start` and `end`, which lie at the borders of words."""
+        ...
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """Spans that can say what a text must hold for any of them to be in it."""
+
+    @property
+    def outlines(self) -> Sequence[Outline]:
+        """One of these is in every text with a span; one that says nothing is in any text."""
         ...
 
 

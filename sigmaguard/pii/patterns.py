@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import regex
 from presidio_analyzer import Pattern, PatternRecognizer
 
+from sigmaguard.outline import outline
 from sigmaguard.pii.kind import Span
 
 FLAGS = regex.DOTALL | regex.MULTILINE
@@ -31,6 +32,8 @@ class PatternSpans:
             for one in _patterns(recognizer)
             if not only or one.name in only
         ]
+
+        self.outlines = tuple(outline(pattern.pattern) for pattern, _ in self._patterns)
 
     def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
         """Every match that its checks do not refuse; a checksum that holds makes it certain."""

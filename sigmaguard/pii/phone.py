@@ -13,6 +13,7 @@ import regex
 from presidio_analyzer import AnalysisExplanation, RecognizerResult
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
+from sigmaguard.outline import Outline
 from sigmaguard.pii.kind import Span
 
 _CANDIDATE = regex.compile(r"(?<![\w.,:@#$€£%+-])(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])")
@@ -41,6 +42,9 @@ class Phone(PhoneRecognizer):
     `loose` also takes digits that no region would write that way, which is worth its time only where
     a word says that a phone number follows.
     """
+
+    # eight digits, with what may part them
+    outlines = (Outline(r"[0-9\x80-\xff](?:[ ./()\x80-\xff-]*[0-9\x80-\xff]){7}"),)
 
     def __init__(self, regions: Sequence[str] = REGIONS, *, loose: bool = False) -> None:
         super().__init__(supported_regions=tuple(regions))
