@@ -10,15 +10,15 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from sigmaguard.outline import FOLDING, Outline
 
-try:
+IS_THERE = find_spec("hyperscan") is not None  # not every platform has a wheel
+if TYPE_CHECKING or IS_THERE:
     import hyperscan
-except ImportError:  # no wheel for this platform
-    hyperscan = None  # type: ignore[assignment]
 
 EAGER = 64  # texts after which compiling pays
 LONGEST = 8_192  # code points of a text; in one made for it Hyperscan's time grows with the square: 0.3 ms here
@@ -64,7 +64,7 @@ class Prefilter:
             compiled.result()
 
     def _compile(self) -> "Future[None] | None":
-        if hyperscan is not None and self._compiled is None:
+        if IS_THERE and self._compiled is None:
             self._compiled = _compiler.submit(self._build)
         return self._compiled
 

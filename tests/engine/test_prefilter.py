@@ -137,7 +137,7 @@ def test_an_outline_is_wider_than_its_pattern(data: st.DataObject, pattern: str)
 
 
 def test_without_hyperscan_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "hyperscan", None)
+    monkeypatch.setattr(module, "IS_THERE", False)
     one = Prefilter((Outline("abc"),))
     one.compile_now()
     assert {tuple(found) if (found := one.seen("xyz")) is not None else None for _ in range(100)} == {None}
