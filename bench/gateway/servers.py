@@ -121,10 +121,11 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
-def provider(think_ms: float = 0.0) -> Server:
-    """The upstream everybody forwards to; `think_ms` before the first byte of an answer."""
+def provider(think_ms: float = 0.0, gap_ms: float | None = None) -> Server:
+    """The upstream everybody forwards to; `think_ms` before the first byte of an answer, `gap_ms` between frames."""
     port = free_port()
-    return Server("upstream", module("gateway.upstream", str(port), str(think_ms)), port)
+    gap = () if gap_ms is None else (str(gap_ms),)
+    return Server("upstream", module("gateway.upstream", str(port), str(think_ms), *gap), port)
 
 
 def bare(upstream: str) -> Server:

@@ -1,8 +1,9 @@
 """A provider that answers at once: canned bodies over a raw asyncio protocol, so that it is never the bottleneck.
 
-python -m gateway.upstream PORT [THINK_MS]
+python -m gateway.upstream PORT [THINK_MS [GAP_MS]]
 
-THINK_MS is how long it thinks before the first byte of an answer, as a model does (0).
+THINK_MS is how long it thinks before the first byte of an answer, as a model does (0). With GAP_MS a stream begins
+with a frame that only names the role, as OpenAI's do, and that long passes between its frames.
 """
 
 import asyncio
@@ -71,8 +72,9 @@ _COUNT = re.compile(rb'"max_tokens":\s*(\d+)')
 class Provider(asyncio.Protocol):
     """Reads requests by their Content-Length and answers from memory."""
 
-    def __init__(self, think_s: float = 0.0) -> None:
+    def __init__(self, think_s: float = 0.0, gap_s: float | None = None) -> None:
         self._think_s = think_s
+        self._gap_s = gap_s
         self._buffer = b""
         self._transport: asyncio.Transport
 
@@ -96,7 +98,10 @@ class Provider(asyncio.Protocol):
             return
         asked = _COUNT.search(body)
         self._transport.write(STREAM_HEAD)
-        self._send_frame(stream_frames(int(asked[1]) if asked else FRAMES), 0)
+        frames = stream_frames(int(asked[1]) if asked else FRAMES)
+        if self._gap_s is not None:
+            frames = [chunk(event({"role": "assistant", "content": ""})), *frames]
+        self._send_frame(frames, 0)
 
     def _take(self) -> bytes | None:
         """The next request's body, None where it is not complete."""
@@ -123,13 +128,15 @@ class Provider(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.write(frames[at])
-        if at + 1 < len(frames):
+        if at + 1 < len(frames) and self._gap_s:
+            asyncio.get_running_loop().call_later(self._gap_s, self._send_frame, frames, at + 1)
+        elif at + 1 < len(frames):
             asyncio.get_running_loop().call_soon(self._send_frame, frames, at + 1)
 
 
-async def serve(port: int, think_ms: float = 0.0) -> None:
+async def serve(port: int, think_ms: float = 0.0, gap_ms: float | None = None) -> None:
     """Serves until killed."""
-    made = functools.partial(Provider, think_ms / 1000)
+    made = functools.partial(Provider, think_ms / 1000, None if gap_ms is None else gap_ms / 1000)
     server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", port)
     print("ready", flush=True)
     await server.serve_forever()
