@@ -15,6 +15,7 @@ import msgspec
 
 EDGE = "(?:^|[^0-9A-Za-z])"  # no ASCII letter or digit before
 ANYTHING = r"[\x00-\xff]*"
+MOST_SAID = 1_000  # characters of an outline: of a few that are longer an automaton takes seconds to make
 MOST_COPIES = 6  # of a repeated character; more make the automaton larger and let hardly less through
 
 # The code points beyond ASCII that equal an ASCII letter where case does not count: dotted I, dotless i, long s, kelvin
@@ -71,11 +72,16 @@ class _Outliner:
     def whole(self, items: Sequence[Any]) -> str:
         """The outline of a whole pattern, up to what cannot be said."""
         pieces: list[Piece] = []
+        size = 0
         for item in items:
             try:
-                pieces.append(self._piece(*item))
+                piece = self._piece(*item)
             except _UnsayableError:
                 break
+            size += len(piece[0])
+            if pieces and size > MOST_SAID:
+                break
+            pieces.append(piece)
         kept = _told(pieces)
         while kept and (kept[-1][1] or kept[-1][0] == ANYTHING):
             kept.pop()

@@ -45,7 +45,7 @@ class Prefilter:
         if database is None:
             self._looks += 1
             if self._looks == EAGER:
-                self._compile()
+                self.compile_soon()
             return None
         if len(text) > LONGEST or (not text.isascii() and _folds(text)):
             return None
@@ -59,11 +59,12 @@ class Prefilter:
 
     def compile_now(self) -> None:
         """Compiles, and returns when that is done."""
-        compiled = self._compile()
+        compiled = self.compile_soon()
         if compiled is not None:
             compiled.result()
 
-    def _compile(self) -> "Future[None] | None":
+    def compile_soon(self) -> "Future[None] | None":
+        """Compiles in a thread of its own; None where there is nothing to compile with."""
         if IS_THERE and self._compiled is None:
             self._compiled = _compiler.submit(self._build)
         return self._compiled
@@ -110,10 +111,10 @@ def _note(number: int, _start: int, _end: int, _flags: int, found: Any) -> None:
     found.append(number)
 
 
-def compile_all() -> None:
-    """Compiles every prefilter made so far, and returns when that is done: for a server before its first request."""
+def compile_all(*, wait: bool = True) -> None:
+    """Compiles every prefilter made so far, about four seconds of one core; `wait` makes it return when it is done."""
     for one in list(_made):
-        one.compile_now()
+        one.compile_now() if wait else one.compile_soon()
 
 
 @lru_cache(256)

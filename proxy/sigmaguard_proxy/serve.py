@@ -18,6 +18,7 @@ import uvloop
 from aiohttp import web
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.prefilter import compile_all
 from sigmaguard_proxy.demo import demo_app
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.settings import Settings, load_settings, parse_upstreams
@@ -106,6 +107,7 @@ async def _run(settings: Settings) -> int:
             _banner(settings, settings.address("listen")[1], node, is_demo=is_demo)
             await _supervise(settings, stop, log)
         else:
+            compile_all(wait=False)
             _banner(settings, node.port, node, is_demo=is_demo)
             await stop.wait()
     except OSError as error:
@@ -122,6 +124,7 @@ async def _run_worker(settings: Settings, worker: int) -> int:
     node = _node(settings, worker, with_admin=False)
     await node.start()
     settle_memory()
+    compile_all(wait=False)
     try:
         await stop.wait()
     finally:
