@@ -170,9 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
     parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
     parser.add_argument("--missed", type=float, default=0.02, help="attacks that the tiny tier may clear by itself")
-    parser.add_argument(
-        "--basic", type=float, nargs=3, default=Wishes().basic, help="thresholds: user, document, tool"
-    )
+    parser.add_argument("--basic", type=float, nargs=3, default=Wishes().basic, help="thresholds: user, document, tool")
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--threads", type=int, default=0, help="of torch while training")
     parser.add_argument("--start", default="", help="an encoder.pt to go on from")

@@ -23,7 +23,7 @@ class Wishes(msgspec.Struct, frozen=True):
     """What the thresholds aim at."""
 
     missed: float = 0.02  # attacks that the encoder would catch and the glance may clear
-    basic: tuple[float, float, float] = (0.55, 0.65, 0.6)  # user, document, tool: about 95 % of harmless texts kept
+    basic: tuple[float, float, float] = (0.6, 0.65, 0.6)  # user, document, tool: about 95 % of harmless texts kept
     strict: float = 0.92  # attacks of every origin that must be caught; never above `basic`
     quiet: float = 0.01  # harmless texts of every origin that may be reported
 
