@@ -19,6 +19,7 @@ PEERS = HERE.parent / ".peers"  # filled by `make bench-peers`
 LITELLMS = (PEERS / "litellm", HERE.parents[1] / ".venv" / "litellm")  # the second by `make setup-litellm`
 TICKS = os.sysconf("SC_CLK_TCK")
 START_S = 90.0  # LiteLLM takes half a minute
+SETTLE_S = 20.0
 
 
 class Server:
@@ -45,6 +46,17 @@ class Server:
         self._process = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=self._said)
         atexit.register(self.stop)  # also where a later server of the same bench does not start
         self._wait()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Waits until the process rests: what it still prepares after its port is open is nobody's request."""
+        deadline = time.monotonic() + SETTLE_S
+        spent = self.cpu_s()
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            before, spent = spent, self.cpu_s()
+            if spent - before < 0.1:
+                return
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
