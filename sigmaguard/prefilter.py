@@ -32,6 +32,7 @@ class Prefilter:
 
     def __init__(self, outlines: Sequence[Outline]) -> None:
         self._outlines = tuple(outlines)
+        self._looks_for_any = any(one.said for one in outlines)
         self._always = [at for at, one in enumerate(outlines) if not one.said]
         self._database: hyperscan.Database | None = None
         self._compiled: Future[None] | None = None
@@ -42,6 +43,8 @@ class Prefilter:
     def seen(self, text: str) -> list[int] | None:
         """Numbers of the outlines whose patterns can be in a text, in no order; None where nobody knows."""
         database = self._database
+        if not self._looks_for_any:
+            return self._always.copy()
         if database is None:
             self._looks += 1
             if self._looks == EAGER:
@@ -65,7 +68,7 @@ class Prefilter:
 
     def compile_soon(self) -> "Future[None] | None":
         """Compiles in a thread of its own; None where there is nothing to compile with."""
-        if IS_THERE and self._compiled is None:
+        if IS_THERE and self._looks_for_any and self._compiled is None:
             self._compiled = _compiler.submit(self._build)
         return self._compiled
 
@@ -75,9 +78,12 @@ class Prefilter:
             database = _database(said)
         except hyperscan.error:  # one of them asks for too much: it is not looked for, so it can be anywhere
             said = [one for one in said if _can_compile(one)]
-            database = _database(said)
             known = {at for at, _ in said}
             self._always = [at for at in range(len(self._outlines)) if at not in known]
+            if not said:
+                self._looks_for_any = False
+                return
+            database = _database(said)
         self._database = database
 
 

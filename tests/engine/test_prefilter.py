@@ -150,6 +150,13 @@ def test_an_outline_that_cannot_be_compiled_is_taken_for_seen() -> None:
     assert sorted(one.seen("abc") or ()) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("outlines", "seen"), [((), []), ((Outline(""),), [0]), ((Outline("(?:x|^)y(?:z|^w)"),), [0])])
+def test_where_nothing_can_be_looked_for_that_is_known(outlines: tuple[Outline, ...], seen: list[int]) -> None:
+    one = Prefilter(outlines)
+    one.compile_now()
+    assert one.seen("any text") == seen
+
+
 def test_many_threads_look_at_once() -> None:
     one = Prefilter(tuple(Outline(f"word{at}[^0-9]") for at in range(50)))
     one.compile_now()
