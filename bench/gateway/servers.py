@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -106,6 +107,11 @@ class Server:
     def descriptors(self) -> int:
         """Open files and sockets."""
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.processes())
+
+    def metrics(self) -> str:
+        """What its admin port tells Prometheus."""
+        with urllib.request.urlopen(f"{self.admin_url}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
 
     def stop(self) -> None:
         """Ends the process; once is enough."""

@@ -9,7 +9,6 @@ import statistics
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 from gateway.measuring import common_arguments, heading, measure, store
@@ -81,8 +80,7 @@ def _status(pid: int, field: str) -> str:
 
 
 def _metric(server: Server, name: str) -> float:
-    with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = server.metrics().splitlines()
     return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
 
 

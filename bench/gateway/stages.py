@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -130,8 +129,7 @@ def stages(upstream: str, folder: str, kind: str, seconds: float) -> dict[str, f
     server = sigmaguard("basic", upstream, folder)
     try:
         measure(server, kind, CONNECTIONS, seconds)
-        with urllib.request.urlopen(f"{server.admin_url}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
+        text = server.metrics()
     finally:
         server.stop()
     found: dict[str, dict[str, float]] = {}

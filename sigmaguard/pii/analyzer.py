@@ -49,7 +49,8 @@ class PiiAnalyzer:
         parts = windows(text)
         found: list[Found] = []
         written = text.encode("utf-8", "surrogatepass")
-        is_open = self._any_gate.search(written) is not None
+        # what is possible has been looked for by its gate already
+        is_open = possible is not None or self._any_gate.search(written) is not None
         if parts:
             named = self._words.scan(text, written)
             most = max([part.digits for part in parts])

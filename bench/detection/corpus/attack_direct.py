@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, finished, open_deck
+from detection.corpus.attack_frames import Deck, distinct, finished, of_user, open_deck
 from detection.corpus.example import Example
 
 SOURCE = "attack_direct"
@@ -17,12 +17,4 @@ def generate(rng: random.Random, count: int) -> Iterator[Example]:
 
 def _example(deck: Deck, rng: random.Random) -> Example:
     drawn = deck.draw(rng)
-    return Example(
-        text=finished(deck, drawn, rng, 0.25),
-        label="injection",
-        origin="user",
-        kind=drawn.family.kind,
-        lang=drawn.lang,
-        source=SOURCE,
-        template=f"{SOURCE}/{drawn.template}",
-    )
+    return of_user(drawn, finished(deck, drawn, rng, 0.25), "injection", SOURCE)

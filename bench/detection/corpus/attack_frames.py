@@ -75,6 +75,19 @@ def finished(deck: Deck, drawn: Draw, rng: random.Random, rough: float) -> str:
     return roughen(text, rng, rough)
 
 
+def of_user(drawn: Draw, text: str, label: str, source: str, template: str = "") -> Example:
+    """What a user says; `template` names its family where that is not the drawn frame's own."""
+    return Example(
+        text=text,
+        label=label,
+        origin="user",
+        kind=drawn.family.kind,
+        lang=drawn.lang,
+        source=source,
+        template=f"{source}/{template or drawn.template}",
+    )
+
+
 def open_deck(*names: str) -> Deck:
     """Load the named banks in every language."""
     return Deck({lang: load(lang, *names) for lang in LANGUAGES})

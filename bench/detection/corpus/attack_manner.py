@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, open_deck, tidy
+from detection.corpus.attack_frames import Deck, distinct, of_user, open_deck, tidy
 from detection.corpus.example import Example
 from detection.corpus.manner_register import as_typed
 
@@ -18,12 +18,4 @@ def generate(rng: random.Random, count: int) -> Iterator[Example]:
 
 def _example(deck: Deck, rng: random.Random) -> Example:
     drawn = deck.draw(rng)
-    return Example(
-        text=as_typed(tidy(drawn.text), drawn.lang, rng),
-        label="injection",
-        origin="user",
-        kind=drawn.family.kind,
-        lang=drawn.lang,
-        source=SOURCE,
-        template=f"{SOURCE}/{drawn.template}",
-    )
+    return of_user(drawn, as_typed(tidy(drawn.text), drawn.lang, rng), "injection", SOURCE)

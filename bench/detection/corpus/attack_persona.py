@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, open_deck
+from detection.corpus.attack_frames import Deck, distinct, of_user, open_deck
 from detection.corpus.example import Example
 from detection.corpus.manner_outline import compose, premise
 from detection.corpus.manner_register import as_typed
@@ -20,12 +20,4 @@ def generate(rng: random.Random, count: int) -> Iterator[Example]:
 
 def _example(deck: Deck, rng: random.Random) -> Example:
     drawn, text = compose(deck, rng, SECTIONS, "closing")
-    return Example(
-        text=as_typed(text, drawn.lang, rng),
-        label="jailbreak",
-        origin="user",
-        kind=drawn.family.kind,
-        lang=drawn.lang,
-        source=SOURCE,
-        template=f"{SOURCE}/{premise(drawn)}",
-    )
+    return of_user(drawn, as_typed(text, drawn.lang, rng), "jailbreak", SOURCE, premise(drawn))

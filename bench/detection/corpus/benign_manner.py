@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from detection.corpus.attack_frames import Deck, distinct, open_deck, tidy
+from detection.corpus.attack_frames import Deck, distinct, of_user, open_deck, tidy
 from detection.corpus.example import Example
 from detection.corpus.manner_outline import compose, premise
 from detection.corpus.manner_register import as_typed
@@ -28,12 +28,4 @@ def _example(short: Deck, long: Deck, rng: random.Random) -> Example:
         drawn = short.draw(rng)
         text = tidy(drawn.text)
         template = drawn.template
-    return Example(
-        text=as_typed(text, drawn.lang, rng),
-        label="benign",
-        origin="user",
-        kind=drawn.family.kind,
-        lang=drawn.lang,
-        source=SOURCE,
-        template=f"{SOURCE}/{template}",
-    )
+    return of_user(drawn, as_typed(text, drawn.lang, rng), "benign", SOURCE, template)

@@ -281,7 +281,7 @@ class Conversation:
             return event.raw
         if not kept:
             return _without_data(event)
-        return _with_data(event, encode(kept if batch else kept[0]))
+        return with_data(event, encode(kept if batch else kept[0]))
 
     async def _one(self, message: Message) -> tuple[object, bool]:
         """A message as it may leave, None where it may not; and whether that changes the event."""
@@ -380,7 +380,7 @@ def _lines(event: SseEvent) -> list[bytes]:
     return event.raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
 
-def _with_data(event: SseEvent, data: bytes) -> bytes:
+def with_data(event: SseEvent, data: bytes) -> bytes:
     """The event with other data; its name, id and retry time stay."""
     kept = [line for line in _lines(event) if line and not line.startswith((b"data:", b":"))]
     return b"\n".join([*kept, b"data: " + data]) + b"\n\n"

@@ -22,6 +22,7 @@ from sigmaguard_proxy.mcp.endpoint import Endpoint, begin_exchange, child
 from sigmaguard_proxy.mcp.link import COMPLETE, UNCACHED, Link, LinkOut, Peer
 from sigmaguard_proxy.mcp.message import (
     INVALID_PARAMS,
+    LISTEN,
     METHOD_NOT_FOUND,
     MODERN,
     Kind,
@@ -32,7 +33,7 @@ from sigmaguard_proxy.mcp.message import (
 )
 from sigmaguard_proxy.mcp.out import ForwardingOut, HttpOut
 from sigmaguard_proxy.mcp.reading import Reading
-from sigmaguard_proxy.mcp.subscribing import METHOD, ChangesOut, Wanted, keep_listening
+from sigmaguard_proxy.mcp.subscribing import ChangesOut, Wanted, keep_listening
 from sigmaguard_proxy.mcp.texts import LISTS
 from sigmaguard_proxy.tooling.door import identify, limit, read_body, through
 from sigmaguard_proxy.tooling.tooling import may_call, scope
@@ -109,7 +110,7 @@ class Federation:
             return self._answer(exchange, own)
         if message.method in LISTS:
             return self._answer(exchange, await self._list(exchange, peer, message))
-        if message.method == METHOD and peer.is_modern:
+        if message.method == LISTEN and peer.is_modern:
             return await self._subscribe(exchange, peer, message)
         if message.method == "logging/setLevel":
             await self._everywhere(exchange, peer, message)
@@ -306,8 +307,9 @@ class Federation:
 
     async def _subscribe(self, exchange: Exchange, peer: Peer, message: Message) -> web.StreamResponse:
         """What any of the caller's servers announces, as one subscription."""
-        allowed = {one.name for one in self._allowed(exchange)}
-        wanted = Wanted(message, lambda uri: server if (server := peer.server_of(uri)) in allowed else "")
+        allowed = self._allowed(exchange)
+        names = {one.name for one in allowed}
+        wanted = Wanted(message, lambda uri: server if (server := peer.server_of(uri)) in names else "")
         response = await _stream(exchange)
         await response.write(wanted.acknowledgement())
 
@@ -317,10 +319,7 @@ class Federation:
             request, before = wanted.request(name, message), wanted.subscribing(name)
             return keep_listening(lambda: link.subscribe(child(exchange, name), request, before, out))
 
-        tasks = [
-            self._gateway.services.tasks.spawn(_quietly(listening(one)), name="mcp-subscribe")
-            for one in self._allowed(exchange)
-        ]
+        tasks = [self._gateway.services.tasks.spawn(_quietly(listening(one)), name="mcp-subscribe") for one in allowed]
         try:
             while True:
                 await asyncio.sleep(PING_S)

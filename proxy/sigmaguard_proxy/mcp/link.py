@@ -15,9 +15,9 @@ from sigmaguard.mask import Vault
 from sigmaguard.wire.sse import SseDecoder, SseEvent
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, upstream_fault
-from sigmaguard_proxy.mcp.conversing import SESSION, VERSION, Conversation
+from sigmaguard_proxy.mcp.conversing import SESSION, VERSION, Conversation, with_data
 from sigmaguard_proxy.mcp.endpoint import Endpoint, child
-from sigmaguard_proxy.mcp.message import MODERN, Id, Kind, Message, encode, message_of, parse_messages
+from sigmaguard_proxy.mcp.message import MODERN, PAGES, Id, Kind, Message, encode, message_of, parse_messages
 from sigmaguard_proxy.mcp.out import CollectingOut, Out
 from sigmaguard_proxy.mcp.sessions import Session
 from sigmaguard_proxy.tooling.door import through
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sigmaguard_proxy.mcp.gateway import Gateway
 
 URIS = 5_000  # resources whose server is remembered in one session
-PAGES = 20  # of one list; a server with more is leading us in circles
 COMPLETE: dict[str, Any] = {"resultType": "complete"}
 UNCACHED: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"}
 _META = "io.modelcontextprotocol/"
@@ -314,7 +313,7 @@ class StatelessOut:
         """Events; the result among them is completed."""
         for event in self._decoder.feed(data):
             told = self._told(event.data) if b'"result"' in event.data else event.data
-            await self._inner.write(event.raw if told == event.data else b"event: message\ndata: " + told + b"\n\n")
+            await self._inner.write(event.raw if told == event.data else with_data(event, told))
 
     async def end(self) -> None:
         """The stream is complete."""

@@ -19,6 +19,9 @@ INVALID_PARAMS = -32602
 HEADER_MISMATCH = -32020  # MCP 2026-07-28
 BATCH = 100  # messages in one batch (MCP 2025-03-26)
 
+LISTEN = "subscriptions/listen"  # MCP 2026-07-28; its answer may be silent for as long as it likes
+PAGES = 20  # of one list; a server with more is leading us in circles
+
 MODERN = frozenset({"2026-07-28"})  # revisions without handshake and session
 
 Id = str | int | float | None

@@ -13,6 +13,7 @@ from sigmaguard_proxy.faults import FaultError, client_fault, overloaded, upstre
 from sigmaguard_proxy.mcp.headers import PREFIX
 from sigmaguard_proxy.mcp.message import (
     HEADER_MISMATCH,
+    LISTEN,
     METHOD_NOT_FOUND,
     MODERN,
     UPSTREAM,
@@ -270,7 +271,7 @@ class StdioServer:
         if status:
             await leave()
             return WholeAnswer(status, data, {"Content-Type": "application/json"})
-        silence_s = None if message.method == "subscriptions/listen" else self._settings.timeout_s
+        silence_s = None if message.method == LISTEN else self._settings.timeout_s
         return StreamAnswer(outbox, 0, silence_s, leave)
 
     async def _knows_modern(self) -> bool:

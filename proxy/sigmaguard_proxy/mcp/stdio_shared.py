@@ -14,7 +14,7 @@ import orjson
 
 from sigmaguard.errors import WireError
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.mcp.message import UPSTREAM, Id, Message, encode, error_message, message_of
+from sigmaguard_proxy.mcp.message import PAGES, UPSTREAM, Id, Message, encode, error_message, message_of
 from sigmaguard_proxy.mcp.outbox import Outbox
 from sigmaguard_proxy.mcp.params import Param, ToolParams
 from sigmaguard_proxy.mcp.process import ServerProcess
@@ -23,7 +23,6 @@ from sigmaguard_proxy.tasks import Tasks
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 TOOLS, CHANGED = "tools/list", "notifications/tools/list_changed"
-PAGES = 20  # of the list of tools; a program with more is leading us in circles
 ASKED_S = 10.0  # a program is not asked for its tools more often than this
 
 

@@ -13,7 +13,6 @@ from sigmaguard.errors import WireError
 from sigmaguard.wire.sse import SseDecoder
 from sigmaguard_proxy.mcp.message import Id, Kind, Message, message_of, parse_messages, sse_event
 
-METHOD = "subscriptions/listen"
 RETRY_S = (0.5, 2.0, 5.0, 15.0, 60.0)  # before a server is listened to again, and again
 MOST_URIS = 500  # resources one stream may watch
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"

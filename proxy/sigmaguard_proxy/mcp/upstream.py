@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from sigmaguard_proxy.faults import FaultError, upstream_fault
-from sigmaguard_proxy.mcp.message import Message
+from sigmaguard_proxy.mcp.message import LISTEN, Message
 from sigmaguard_proxy.mcp.settings import ServerSettings
 from sigmaguard_proxy.services import Services
 from sigmaguard_proxy.upstreams import HOP_BY_HOP, returned_headers
@@ -125,7 +125,7 @@ class HttpServer:
         self, headers: Mapping[str, str], body: bytes, messages: Sequence[Message], owner: str, *, version: str
     ) -> Answer:
         """Sends messages; a subscription may be silent for as long as it likes."""
-        is_silent = any(one.method == "subscriptions/listen" for one in messages)
+        is_silent = any(one.method == LISTEN for one in messages)
         return await self._send("POST", headers, body, None if is_silent else self._settings.timeout_s)
 
     async def get(self, headers: Mapping[str, str], owner: str) -> Answer:
