@@ -11,9 +11,8 @@ What it cannot do: ciphers with a key, other rotations, anything nested deeper t
 
 import re
 
-import re2
-
 from sigmaguard.decoding import letters, runs
+from sigmaguard.gate import gate
 from sigmaguard.injection.fold import fold
 from sigmaguard.outline import Outline
 from sigmaguard.prefilter import prefilter
@@ -21,11 +20,6 @@ from sigmaguard.reading import Reading
 from sigmaguard.splice import CONTEXT, composed, kind_of, spliced
 
 LAYERS = 4
-_GATE_OPTIONS = re2.Options()
-_GATE_OPTIONS.case_sensitive = False
-_GATE_OPTIONS.never_capture = True
-_GATE_OPTIONS.encoding = re2.Options.Encoding.LATIN1
-_GATE_OPTIONS.max_mem = 1 << 26
 
 # Stems that give away leetspeak, and the fewer looked for in rot13 and backwards: English and German
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
@@ -65,7 +59,7 @@ _DISGUISES = (
     r"[a-z][0134578@$!|][a-z]",
     *(one.decode() for one in (*_ROT13_STEMS, *_REVERSED_STEMS)),
 )
-_GATE = re2.compile("|".join(_DISGUISES).encode(), _GATE_OPTIONS)
+_GATE = gate(_DISGUISES, ignore_case=True)
 # A code point that folding may change to some end: not Latin letters nor the punctuation of good typography
 _SUSPECT = re.compile("[^\x00-\xac\xae-\u017e\u2010-\u201e\u2022\u2026\u20ac\u2122]")
 # The same in UTF-8

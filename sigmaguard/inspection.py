@@ -40,7 +40,7 @@ def views(text: str, direction: Direction) -> tuple[Reading, ...]:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """Passages that one detector must look at; `rows` says which new text each belongs to."""
+    """Passages that one detector must look at; `rows` says which new text each belongs to. Lists are shared."""
 
     active: ActiveDetector
     passages: list[Passage]
@@ -178,10 +178,16 @@ class Inspection:
             return []
         passages = [self._passage(row) for row in self._rows]
         every: list[Work] = []
+        alike: dict[tuple[object, ...], tuple[list[Passage], list[int]]] = {}  # most detectors look at the same
         for active in self.plan.detectors:
-            chosen = self._concerned(active)
-            if chosen:
-                every.append(Work(active, [passages[at] for at in chosen], chosen))
+            detector = active.detector
+            kind = (active.origins, detector.cost, detector.name in ACROSS_MESSAGES)
+            shown = alike.get(kind)
+            if shown is None:
+                chosen = self._concerned(active)
+                shown = alike[kind] = [passages[at] for at in chosen], chosen
+            if shown[1]:
+                every.append(Work(active, *shown))
         return every
 
     def _passage(self, row: _Row) -> Passage:

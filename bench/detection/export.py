@@ -36,7 +36,7 @@ def export_encoder(encoder: Encoder, folder: Path, *, quantise: bool = True) -> 
 
 
 def export_glance(glance: Glance, folder: Path) -> Path:
-    """Write `glance.onnx`: int8 word vectors, float convolutions (they are fast enough)."""
+    """Write `glance.onnx`: word vectors and convolutions int8, what is left in float."""
     target = folder / GLANCE
     onnx.save(glance_graph(glance), target)
     return target

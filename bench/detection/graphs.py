@@ -1,12 +1,12 @@
 """Writes both networks as ONNX graphs by hand, one window at a time, no padding; knows no file and no training.
 
 The graphs are made of fused contrib operators (Attention, SkipLayerNormalization, BiasGelu), which
-spares a tracing exporter and its rewriting passes. Word vectors are int8 with a scale a row.
+spares a tracing exporter and its rewriting passes. The encoder's word vectors are int8 with a scale a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from detection.network import Encoder, Glance
 
 OPSET, CONTRIB = 17, "com.microsoft"
+LONGEST = 512  # tokens that the tiny tier can read at once
+MIDDLE = 128  # what stands for zero in eight bits without a sign
 Array = NDArray[np.float32]
 
 
@@ -133,19 +135,59 @@ HEAD_NODES = (
 
 def glance_graph(glance: Glance) -> onnx.ModelProto:
     """The tiny tier: window logit [1] as `logit`."""
-    state = {name: value.detach().numpy() for name, value in glance.state_dict().items()}
+    return glance_of({name: value.detach().numpy() for name, value in glance.state_dict().items()})
+
+
+def glance_of(state: Mapping[str, Array]) -> onnx.ModelProto:
+    """The tiny tier from its weights by name: window logit [1] as `logit`.
+
+    A convolution is a product of each token's neighbourhood, laid side by side, with one int8 matrix. Word vectors are
+    int8 with a scale a column, which the matrix takes up, so that they go into the first product as they lie there.
+    """
     graph = Graph()
-    words = graph.add("Transpose", [_words(graph, state["words.weight"])], "columns", perm=[0, 2, 1])
+    table, scales = _columns(state["words.weight"])
+    zero = graph.constant("zero", np.array([0], np.int64))
+    flat = graph.add("Reshape", ["ids", graph.constant("all", np.array([-1], np.int64))], "flat")
+    size = graph.add("Shape", [flat], "size")
 
-    def convolution(name: str, x: str, reach: int) -> str:
-        parts = [graph.constant(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias")]
-        out = graph.add("Conv", [x, *parts], f"{name}.out", pads=[reach, reach])
-        return graph.add("Relu", [out], f"{name}.active")
+    def around(x: str, name: str, reach: int, outside: str) -> str:
+        """Rows of `x` beside those before and after them, [t, 2 * reach + 1, ...]; `outside` stands beyond the ends."""
+        here = np.arange(LONGEST)[:, None] + np.arange(2 * reach + 1)[None, :]
+        places = graph.add("Slice", [graph.constant(f"{name}.around", here), zero, size, zero], f"{name}.places")
+        sides = [reach, reach] if outside else [reach, 0, reach, 0]
+        pads = graph.constant(f"{name}.sides", np.array(sides, np.int64))
+        padded = graph.add("Pad", [x, pads, *([outside] if outside else [])], f"{name}.padded")
+        return graph.add("Gather", [padded, places], f"{name}.neighbours")
 
-    first = convolution("wide", words, 2)
-    second = convolution("narrow", first, 1)
-    peaks = [graph.add("ReduceMax", [x], f"{x}.max", axes=[2], keepdims=0) for x in (first, second)]
-    means = [graph.add("ReduceMean", [x], f"{x}.mean", axes=[2], keepdims=0) for x in (first, second)]
+    def matrix(name: str, columns: Array) -> tuple[Array, list[str]]:
+        """A convolution's weights as an int8 matrix, with a scale a column and the bias."""
+        weight = state[f"{name}.weight"]  # [out, in, places]
+        whole = np.concatenate([weight[:, :, at].T * columns for at in range(weight.shape[2])])
+        scale = np.maximum(np.abs(whole).max(0), 1e-8) / 127
+        parts = [graph.constant(f"{name}.scale", scale.astype(np.float32))]
+        parts += ["", graph.constant(f"{name}.bias", state[f"{name}.bias"])]
+        return np.round(whole / scale).astype(np.int8), parts
+
+    nowhere = graph.constant("nowhere", np.array(len(table), np.int64))
+    words = graph.constant("words.table", np.vstack([table, np.full((1, table.shape[1]), MIDDLE, np.uint8)]))
+    rows = graph.add("Gather", [words, around(flat, "wide", 2, nowhere)], "words.rows")
+    weights, (scale, _, bias) = matrix("wide", scales)
+    shape = graph.constant("wide.shape", np.array([-1, len(weights)], np.int64))
+    read = graph.add("Reshape", [rows, shape], "wide.read")
+    one, middle = graph.constant("words.one", np.float32(1)), graph.constant("words.middle", np.uint8(MIDDLE))
+    inputs = [read, graph.constant("wide.matrix", weights), one, scale, middle, "", bias]
+    wide = graph.add("MatMulIntegerToFloat", inputs, "wide.out", CONTRIB)
+    first = graph.add("Relu", [wide], "wide.active")
+
+    weights, rest = matrix("narrow", np.ones((first_width := weights.shape[1], 1), np.float32))
+    shape = graph.constant("narrow.shape", np.array([-1, 3 * first_width], np.int64))
+    read = graph.add("Reshape", [around(first, "narrow", 1, ""), shape], "narrow.read")
+    inputs = [read, graph.constant("narrow.matrix", weights), *rest]
+    narrow = graph.add("DynamicQuantizeMatMul", inputs, "narrow.out", CONTRIB)
+    second = graph.add("Relu", [narrow], "narrow.active")
+
+    peaks = [graph.add("ReduceMax", [x], f"{x}.max", axes=[0], keepdims=1) for x in (first, second)]
+    means = [graph.add("ReduceMean", [x], f"{x}.mean", axes=[0], keepdims=1) for x in (first, second)]
     pooled = graph.add("Concat", [*peaks, *means], "pooled", axis=1)
     hidden = _linear(graph, state, "hidden", pooled)
     active = graph.add("Relu", [hidden], "hidden.active")
@@ -154,7 +196,13 @@ def glance_graph(glance: Glance) -> onnx.ModelProto:
     return graph.model(["logit"])
 
 
-def _linear(graph: Graph, state: dict[str, Array], name: str, x: str) -> str:
+def _columns(words: Array) -> tuple[NDArray[np.uint8], Array]:
+    """Word vectors in eight bits, zero at MIDDLE, and the scale of each column [width, 1]."""
+    scale = np.maximum(np.abs(words).max(0, keepdims=True), 1e-8) / 127
+    return (np.round(words / scale) + MIDDLE).astype(np.uint8), scale.T.astype(np.float32)
+
+
+def _linear(graph: Graph, state: Mapping[str, Array], name: str, x: str) -> str:
     weight = graph.constant(f"{name}.weight", state[f"{name}.weight"])
     bias = graph.constant(f"{name}.bias", state[f"{name}.bias"])
     return graph.add("Gemm", [x, weight, bias], f"{name}.out", transB=1)

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import ahocorasick
 import re2
 
+from sigmaguard.gate import Gate, gate
+
 T = TypeVar("T")
 
 MOST_GATED = 4_000  # words of which RE2 builds an automaton in well under its memory budget
-_GATE_BYTES = 1 << 26
 _BEYOND = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -20,14 +21,6 @@ def lower(text: str) -> str:
     if len(lowered) == len(text):
         return lowered
     return "".join(small if len(small := char.lower()) == 1 else char for char in text)
-
-
-class _Seen(Protocol):
-    def start(self) -> int: ...
-
-
-class _Gate(Protocol):
-    def search(self, text: bytes) -> _Seen | None: ...
 
 
 class Keywords(Generic[T]):
@@ -99,18 +92,13 @@ def _follows_letter(text: str, at: int) -> bool:
     return before.isascii() and before.isalnum()
 
 
-def _gate(free: Collection[str], bounded: Collection[str], heads: Mapping[str, str]) -> "_Gate | None":
+def _gate(free: Collection[str], bounded: Collection[str], heads: Mapping[str, str]) -> Gate | None:
     """A pattern that no text with one of the words escapes. Reads bytes, so that no text is unreadable to it."""
-    options = re2.Options()
-    options.case_sensitive = False
-    options.never_capture = True
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = _GATE_BYTES
     parts = list(dict.fromkeys(heads.get(word) or _spelled(word) for word in free))
     if bounded:
         whole = dict.fromkeys(heads.get(word) or _spelled(word) for word in bounded)
         parts.append(f"(?:^|[^0-9A-Za-z])(?:{'|'.join(whole)})")
-    return re2.compile("|".join(parts).encode("latin-1"), options) if parts else None
+    return gate(parts, ignore_case=True) if parts else None
 
 
 def _spelled(word: str) -> str:

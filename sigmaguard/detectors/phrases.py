@@ -16,6 +16,7 @@ from typing import TypeVar
 from sigmaguard.detector import Cost, Passage
 from sigmaguard.detectors.keywords import Keywords, lower
 from sigmaguard.errors import ConfigError
+from sigmaguard.gate import gate, literal
 from sigmaguard.model import Finding, Origin
 from sigmaguard.outline import EDGE, outline
 from sigmaguard.policy.pack import Rule
@@ -26,6 +27,7 @@ LONGEST = 240  # code points a phrase may span, what tells a mention included; j
 _LONGEST_KEYWORD = 40
 BEFORE = 160  # code points before a phrase in which a cue tells that it is only mentioned
 FEW = 3  # phrases whose keywords are sooner looked for one by one than with those of all others
+SOME = 8  # phrases of which RE2 tells sooner whether they begin anywhere than Aho-Corasick where any does
 MOST = 200  # findings a passage: a text that repeats one phrase a million times is found guilty without counting
 MENTIONED = 0.6  # a phrase in quotation marks that the sentence talks about
 DESCRIBED = 0.7  # a phrase that stands in a sentence about such attacks
@@ -78,7 +80,7 @@ V = TypeVar("V")
 class Phrase:
     """One rule, ready to match."""
 
-    __slots__ = ("id", "limit", "origins", "outline", "pattern", "score", "squeezed", "tags", "words")
+    __slots__ = ("begins", "id", "limit", "origins", "outline", "pattern", "score", "squeezed", "tags", "words")
 
     def __init__(self, rule: Rule) -> None:
         self.id = rule.id
@@ -86,6 +88,7 @@ class Phrase:
         self.origins = frozenset(rule.origins or Origin)
         self.tags = rule.tags or TAGS
         self.words = frozenset(word for keyword in rule.keywords for word in _spellings(keyword.lower()))
+        self.begins = gate([literal(word) for word in self.words])
         self.limit = min(rule.max_chars, LONGEST)
         self.pattern = _compiled(rule, _GAP, _ANY, _EDGE)
         # texts that may have lost the gaps between words: letters put together, texts laid side by side
@@ -155,6 +158,9 @@ class Phrases:
             if not possible:
                 continue
             look = _Look(passage, reading)
+            if len(possible) <= SOME:
+                lowered = look.lowered.encode("utf-8", "surrogatepass")
+                possible = [phrase for phrase in possible if phrase.begins.search(lowered) is not None]
             for at, phrases in self._places(look.lowered, possible):
                 if at and not look.spaced and look.lowered[at - 1].isalnum():
                     continue

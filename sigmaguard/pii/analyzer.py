@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sigmaguard.gate import gate
 from sigmaguard.pii.context import REACH, ContextWords, distance
-from sigmaguard.pii.gates import gate
 from sigmaguard.pii.kind import Kind, Spans
 from sigmaguard.pii.possible import LEAST, Possible
 from sigmaguard.pii.technical import is_technical, is_version

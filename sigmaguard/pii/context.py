@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import ahocorasick
 
+from sigmaguard.gate import gate
 from sigmaguard.outline import Outline
-from sigmaguard.pii.gates import gate
 
 REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
 KELVIN = "\u212a"  # the one letter beyond ASCII whose lower case is within
