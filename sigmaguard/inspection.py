@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from sigmaguard.detector import Cost, Passage
+from sigmaguard.detector import Passage
 from sigmaguard.digests import Digests, content_digest
 from sigmaguard.fold import readings
 from sigmaguard.joined import Joined, beside, seams, take_back
@@ -19,9 +19,6 @@ from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Se
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
 from sigmaguard.reading import Reading
 
-# Which detectors look across a seam: within one message all that run inline, between messages only
-# those whose finding cannot come about by two harmless messages standing side by side.
-ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
 LEAST_PREFIX = 2  # a single text is remembered by itself
 MOST_PLACES = 256  # findings kept of one beginning
 Place = tuple[int, Finding, int]  # the segment it is in, the finding, the last segment it needs
@@ -88,7 +85,6 @@ class Inspection:
         self._scores: list[tuple[int, float]] = []  # the last segment that a score needs, and the score
         self._across: list[tuple[Joined, tuple[Finding, ...]]] = []
         self._digests = digests or Digests(segments)
-        self._is_inline = any(active.detector.cost is Cost.INLINE for active in self.plan.detectors)
         if self.plan.detectors:
             self._recall(self._known_prefix())
 
@@ -121,7 +117,7 @@ class Inspection:
                 self._rows.append(_Row(key, index, None))
             else:
                 self._add(index, known)
-        if not self._is_inline:
+        if not self.plan.is_inline:
             return
         seam_scope = scope + "/seam"
         for joined in seams(segments, first):
@@ -178,14 +174,12 @@ class Inspection:
             return []
         passages = [self._passage(row) for row in self._rows]
         every: list[Work] = []
-        alike: dict[tuple[object, ...], tuple[list[Passage], list[int]]] = {}  # most detectors look at the same
+        alike: dict[object, tuple[list[Passage], list[int]]] = {}  # most detectors look at the same
         for active in self.plan.detectors:
-            detector = active.detector
-            kind = (active.origins, detector.cost, detector.name in ACROSS_MESSAGES)
-            shown = alike.get(kind)
+            shown = alike.get(active.looks_at)
             if shown is None:
                 chosen = self._concerned(active)
-                shown = alike[kind] = [passages[at] for at in chosen], chosen
+                shown = alike[active.looks_at] = [passages[at] for at in chosen], chosen
             if shown[1]:
                 every.append(Work(active, *shown))
         return every
@@ -199,9 +193,8 @@ class Inspection:
 
     def _concerned(self, active: ActiveDetector) -> list[int]:
         """The rows that a detector looks at."""
-        origins, segments = active.origins, self.segments
-        is_inline = active.detector.cost is Cost.INLINE
-        is_across = active.detector.name in ACROSS_MESSAGES
+        segments = self.segments
+        origins, is_inline, is_across = active.looks_at
         chosen: list[int] = []
         for at, row in enumerate(self._rows):
             joined = row.joined

@@ -103,6 +103,8 @@ class Proxy:
             return self._refuse(exchange, blocked(exchange, verdict))
         body = self._act(exchange, verdict)
         forward = partial(send, self.services.outbound, exchange, body, is_edited=body is not exchange.raw)
+        if not exchange.policy.plan(Direction.INPUT, Timing.PARALLEL).detectors:
+            return await self.relay.guarded(exchange, await forward())
         parallel = self._begin(exchange, Timing.PARALLEL)
         if not parallel.fresh:
             verdict = await self._judge(exchange, parallel)
@@ -144,7 +146,8 @@ class Proxy:
         """What enforce would have done with a request; whatever fails here changes nothing."""
         try:
             for timing in (Timing.BEFORE, Timing.PARALLEL):
-                await self._judge(exchange, self._begin(exchange, timing))
+                if timing is Timing.BEFORE or exchange.policy.plan(Direction.INPUT, timing).detectors:
+                    await self._judge(exchange, self._begin(exchange, timing))
         except Exception as error:  # the shadow's door: a fault of ours must not change what passes
             self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
             exchange.faults.append(internal_fault("internal_error", f"{type(error).__name__} while inspecting").fault)

@@ -27,7 +27,8 @@ LONGEST = 240  # code points a phrase may span, what tells a mention included; j
 _LONGEST_KEYWORD = 40
 BEFORE = 160  # code points before a phrase in which a cue tells that it is only mentioned
 FEW = 3  # phrases whose keywords are sooner looked for one by one than with those of all others
-SOME = 8  # phrases of which RE2 tells sooner whether they begin anywhere than Aho-Corasick where any does
+SOME = 8  # phrases of which RE2 tells sooner whether they begin anywhere than Aho-Corasick where any does,
+SHORT = 256  # in texts longer than this
 MOST = 200  # findings a passage: a text that repeats one phrase a million times is found guilty without counting
 MENTIONED = 0.6  # a phrase in quotation marks that the sentence talks about
 DESCRIBED = 0.7  # a phrase that stands in a sentence about such attacks
@@ -158,7 +159,7 @@ class Phrases:
             if not possible:
                 continue
             look = _Look(passage, reading)
-            if len(possible) <= SOME:
+            if len(possible) <= SOME and len(look.lowered) > SHORT:
                 lowered = look.lowered.encode("utf-8", "surrogatepass")
                 possible = [phrase for phrase in possible if phrase.begins.search(lowered) is not None]
             for at, phrases in self._places(look.lowered, possible):

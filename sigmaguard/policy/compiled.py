@@ -1,18 +1,27 @@
 """A policy compiled for the hot path: an immutable snapshot. Knows tables, not how they were written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sigmaguard.actions.compiled import Tools
-from sigmaguard.detector import Detector
+from sigmaguard.detector import Cost, Detector
 from sigmaguard.model import Action, Direction, Finding, OnFault, Origin, Timing
 from sigmaguard.policy.pack import Limits, MaskConfig, Pack
 
 
+# Which inline detectors look across a seam between messages: those whose finding cannot come about by two
+# harmless messages standing side by side. Within one message all of them do.
+ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveDetector:
-    """A detector with what the policy says of it. `families` of rules it may find, empty: any."""
+    """A detector with what the policy says of it. `families` of rules it may find, empty: any.
+
+    Detectors with equal `looks_at` look at the same texts: the origins, whether it runs inline, whether it looks
+    across messages.
+    """
 
     detector: Detector
     actions: tuple[Action, Action]  # input, output
@@ -21,6 +30,12 @@ class ActiveDetector:
     origins: frozenset[Origin]
     on_fault: OnFault
     families: frozenset[str] = frozenset()
+    looks_at: tuple[frozenset[Origin], bool, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        is_inline = self.detector.cost is Cost.INLINE
+        looks_at = self.origins, is_inline, is_inline and self.detector.name in ACROSS_MESSAGES
+        object.__setattr__(self, "looks_at", looks_at)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +48,10 @@ class Plan:
     scope: str
     detectors: tuple[ActiveDetector, ...]
     origins: frozenset[Origin]
+    is_inline: bool = field(init=False)  # whether any of them is
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_inline", any(active.looks_at[1] for active in self.detectors))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
