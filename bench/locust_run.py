@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BENCH / "results")
     arguments = parser.parse_args()
     rounds: dict[str, list[dict[str, Row]]] = {"bare": [], "basic": []}
+    failures: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         upstream = provider(arguments.think)
         servers = [bare(upstream.url), sigmaguard("basic", upstream.url, folder)]
@@ -41,6 +42,7 @@ def main() -> None:
                 for server in servers if number % 2 == 0 else reversed(servers):
                     print(f"round {number + 1}/{arguments.rounds}: {server.name}", flush=True)
                     rounds[server.name].append(mix(server, folder, arguments.users, arguments.seconds))
+                    failures += failed(server, folder)
         finally:
             for server in (*servers, upstream):
                 server.stop()
@@ -63,8 +65,8 @@ def main() -> None:
             f"| {task} | {one['requests']:.0f} | {one['failed']:.0f} | {base['p50']:.1f} | {one['p50']:.1f} | "
             f"{one['p50'] / base['p50']:.2f} | {base['p99']:.1f} | {one['p99']:.1f} | {one['p99'] / base['p99']:.2f} |"
         )
-    text += ["", *(problems or ["Every budget is kept."])]
-    store(arguments.out, "mix", text, {"figures": found, "problems": problems})
+    text += ["", *failures, *(problems or ["Every budget is kept."])]
+    store(arguments.out, "mix", text, {"figures": found, "problems": problems, "failures": failures})
     p50 = {task: {name: rows[task]["p50"] for name, rows in found.items() if task in rows} for task in found["basic"]}
     bars(p50, arguments.out / "mix.png", "Median latency of the realistic mix, ms")
     sys.exit(1 if problems else 0)
@@ -76,9 +78,6 @@ def mix(server: Server, folder: str, users: int, seconds: int) -> dict[str, Row]
     command = [sys.executable, "-m", "locust", "-f", str(BENCH / "locustfile.py"), "--host", server.url, "--headless"]
     command += ["-u", str(users), "-r", str(users), "-t", f"{seconds}s", "--csv", str(prefix), "--loglevel", "ERROR"]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=seconds + 60)
-    with (prefix.parent / f"{prefix.name}_failures.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            print(f"{server.name} {row['Name']}: {row['Occurrences']} times {row['Error']}", flush=True)
     with (prefix.parent / f"{prefix.name}_stats.csv").open(newline="") as file:
         return {
             row["Name"]: {
@@ -90,6 +89,17 @@ def mix(server: Server, folder: str, users: int, seconds: int) -> dict[str, Row]
             for row in csv.DictReader(file)
             if row["Name"] != "Aggregated"
         }
+
+
+def failed(server: Server, folder: str) -> list[str]:
+    """What failed in the last run against a server, and why."""
+    with (Path(folder) / f"locust-{server.name}_failures.csv").open(newline="") as file:
+        said = [
+            f"{server.name} {row['Name']}: {row['Occurrences']} times {row['Error']}" for row in csv.DictReader(file)
+        ]
+    for line in said:
+        print(line, flush=True)
+    return said
 
 
 def merged(rounds: list[dict[str, Row]]) -> dict[str, Row]:
