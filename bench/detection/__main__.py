@@ -149,7 +149,7 @@ def plan_from(options: argparse.Namespace) -> Plan:
     lessons = msgspec.structs.replace(plan.lessons, most=options.taught or plan.lessons.most)
     judged = options.most_judged or plan.most_judged
     start = options.start or ""
-    wishes = Wishes(missed=options.missed, basic=tuple(options.basic))
+    wishes = Wishes(missed=tuple(options.missed), basic=tuple(options.basic))
     return msgspec.structs.replace(
         plan, recipe=recipe, course=course, lessons=lessons, start=start, most_judged=judged, wishes=wishes
     )
@@ -169,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.0, help="peak learning rate of the top layer")
     parser.add_argument("--seed", type=int, default=0, help="of the generators: another one writes other texts")
     parser.add_argument("--most-judged", type=int, default=0, help="texts that calibrate and are judged")
-    parser.add_argument("--missed", type=float, default=0.02, help="attacks that the tiny tier may clear by itself")
+    parser.add_argument(
+        "--missed", type=float, nargs=3, default=Wishes().missed, help="attacks that the tiny tier may clear by itself"
+    )
     parser.add_argument("--basic", type=float, nargs=3, default=Wishes().basic, help="thresholds: user, document, tool")
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--threads", type=int, default=0, help="of torch while training")

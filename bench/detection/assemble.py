@@ -22,7 +22,8 @@ FILES = ("tokenizer.json", "glance.onnx", "encoder.onnx")
 class Wishes(msgspec.Struct, frozen=True):
     """What the thresholds aim at."""
 
-    missed: float = 0.02  # attacks that the encoder would catch and the glance may clear
+    # attacks that the encoder would catch and the glance may clear: user, document, tool
+    missed: tuple[float, float, float] = (0.005, 0.005, 0.02)
     basic: tuple[float, float, float] = (0.6, 0.65, 0.6)  # user, document, tool: about 95 % of harmless texts kept
     strict: float = 0.92  # attacks of every origin that must be caught; never above `basic`
     quiet: float = 0.01  # harmless texts of every origin that may be reported
@@ -38,7 +39,8 @@ def card(
     """Fit calibration, gates and operating points, write them beside the weights."""
     encoder = fit([_trial(e, max(r.encoder, default=-9.0)) for e, r in zip(examples, readings, strict=True)])
     glance = fit([_trial(e, max(r.glance, default=-9.0)) for e, r in zip(examples, readings, strict=True)])
-    gate = gates(_needed(examples, readings, encoder, glance), wishes.missed)
+    needed = _needed(examples, readings, encoder, glance)
+    gate = gates(needed, dict(zip(ORIGINS, wishes.missed, strict=True)))
     gate = {origin: round(min(value, 0.5), 6) for origin, value in gate.items()}
     scores = [cascade(e.origin, r, encoder, glance, gate)[0] for e, r in zip(examples, readings, strict=True)]
     benign = {

@@ -72,10 +72,10 @@ def sure(attacks: Sequence[float], share: float) -> float:
     return float(np.quantile(np.asarray(attacks), 1 - share, method="lower")) if len(attacks) else 1.0
 
 
-def gates(tiny: Mapping[str, Sequence[float]], missed: float) -> dict[str, float]:
-    """By origin, the probability below which at most `missed` of the attacks lie (`tiny`: those of attacks)."""
+def gates(tiny: Mapping[str, Sequence[float]], missed: Mapping[str, float]) -> dict[str, float]:
+    """By origin, the probability below which at most `missed[origin]` of the attacks lie (`tiny`: those of attacks)."""
     return {
-        origin: float(np.quantile(np.asarray(values), missed)) if len(values) else 0.0
+        origin: float(np.quantile(np.asarray(values), missed[origin])) if len(values) else 0.0
         for origin, values in tiny.items()
     }
 

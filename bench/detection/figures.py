@@ -57,13 +57,13 @@ def mean_rate(found: Sequence[Cell], least: int = 5) -> float:
 
 
 def caught_at(scores: Sequence[float], attacks: Sequence[bool], share: float) -> float:
-    """The share of attacks caught at the threshold that `share` of the benign texts reach."""
+    """The share of attacks caught above the threshold over which at most `share` of the benign texts lie."""
     values, truth = np.asarray(scores), np.asarray(attacks)
     benign = np.sort(values[~truth])[::-1]
     if not len(benign) or not truth.any():
         return 0.0
-    threshold = benign[min(int(len(benign) * share), len(benign) - 1)]
-    return float(np.mean(values[truth] > threshold))
+    allowed = int(len(benign) * share)
+    return float(np.mean(values[truth] > benign[allowed])) if allowed < len(benign) else 1.0
 
 
 def roc(scores: Sequence[float], attacks: Sequence[bool]) -> tuple[list[float], list[float]]:

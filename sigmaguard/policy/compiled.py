@@ -9,7 +9,6 @@ from sigmaguard.detector import Cost, Detector
 from sigmaguard.model import Action, Direction, Finding, OnFault, Origin, Timing
 from sigmaguard.policy.pack import Limits, MaskConfig, Pack
 
-
 # Which inline detectors look across a seam between messages: those whose finding cannot come about by two
 # harmless messages standing side by side. Within one message all of them do.
 ACROSS_MESSAGES = frozenset({"phrases", "leaks", "canary", "dictionary"})

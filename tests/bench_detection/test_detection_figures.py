@@ -46,7 +46,7 @@ def test_what_is_caught_at_a_share_never_costs_more_than_that_share(
     if not any(attack for _, attack in scored) or all(attack for _, attack in scored):
         return
     found = caught_at([score for score, _ in scored], [attack for _, attack in scored], share)
-    affordable = [_counted(scored, t)[1] for t in {0.0, *(s for s, _ in scored)} if _counted(scored, t)[0] <= share]
+    affordable = [_counted(scored, t)[1] for t in {-1.0, *(s for s, _ in scored)} if _counted(scored, t)[0] <= share]
 
     assert found == pytest.approx(max(affordable, default=0.0))
 
@@ -112,7 +112,9 @@ def test_points_keep_their_promise_on_the_scores_they_were_measured_on() -> None
 
     assert all(rate <= 0.01 for rate in found.false_positives.values())
     assert all(rate > 0.7 for rate in found.caught.values())
-    assert gates({"user": [0.1, 0.2, 0.9], "document": [], "tool": [0.5]}, 0.0) == {
+    assert gates(
+        {"user": [0.1, 0.2, 0.9], "document": [], "tool": [0.5]}, {"user": 0.0, "document": 0.0, "tool": 0.0}
+    ) == {
         "user": 0.1,
         "document": 0.0,
         "tool": 0.5,
