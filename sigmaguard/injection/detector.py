@@ -25,7 +25,7 @@ UNREAD = "limit.injection_unread"
 TAGS = ("OWASP-LLM01:2025", "AML.T0051")
 # Readings of the engine that the model does not need: it folds characters itself.
 OWN_FOLD = frozenset({"folded"})
-QUICK_CHARS = 1_200  # the first tier reads these in 0.9 ms; longer texts would hold up the loop
+QUICK_CHARS = 2_000  # the first tier reads these in 0.9 ms; longer texts would hold up the loop
 
 
 class Scorer(Protocol):
