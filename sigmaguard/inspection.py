@@ -15,7 +15,7 @@ from sigmaguard.digests import Digests, content_digest
 from sigmaguard.fold import readings
 from sigmaguard.joined import Joined, beside, seams, take_back
 from sigmaguard.memory import Prefix, Remembered, VerdictMemory
-from sigmaguard.model import Direction, Fault, FaultSource, Finding, Outcome, Segment, Timing
+from sigmaguard.model import Direction, Fault, FaultSource, Finding, Origin, Outcome, Segment, Timing
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
 from sigmaguard.reading import Reading
 
@@ -178,7 +178,7 @@ class Inspection:
         for active in self.plan.detectors:
             shown = alike.get(active.looks_at)
             if shown is None:
-                chosen = self._concerned(active)
+                chosen = self._concerned(*active.looks_at)
                 shown = alike[active.looks_at] = [passages[at] for at in chosen], chosen
             if shown[1]:
                 every.append(Work(active, *shown))
@@ -191,10 +191,9 @@ class Inspection:
         segment = Segment("", row.joined.origin, row.joined.text)
         return Passage(segment, views(segment.text, self.direction), self.direction, is_joined=True)
 
-    def _concerned(self, active: ActiveDetector) -> list[int]:
-        """The rows that a detector looks at."""
+    def _concerned(self, origins: frozenset[Origin], is_inline: bool, is_across: bool) -> list[int]:
+        """The rows that detectors with these `looks_at` look at."""
         segments = self.segments
-        origins, is_inline, is_across = active.looks_at
         chosen: list[int] = []
         for at, row in enumerate(self._rows):
             joined = row.joined

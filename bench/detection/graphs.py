@@ -160,19 +160,18 @@ def glance_of(state: Mapping[str, Array]) -> onnx.ModelProto:
         padded = graph.add("Pad", [x, pads, *([outside] if outside else [])], f"{name}.padded")
         return graph.add("Gather", [padded, places], f"{name}.neighbours")
 
-    def matrix(name: str, columns: Array) -> tuple[Array, list[str]]:
-        """A convolution's weights as an int8 matrix, with a scale a column and the bias."""
+    def matrix(name: str, columns: Array) -> tuple[NDArray[np.int8], str, str]:
+        """A convolution's weights as an int8 matrix, its scale a column and its bias; `columns` scale what it reads."""
         weight = state[f"{name}.weight"]  # [out, in, places]
         whole = np.concatenate([weight[:, :, at].T * columns for at in range(weight.shape[2])])
         scale = np.maximum(np.abs(whole).max(0), 1e-8) / 127
-        parts = [graph.constant(f"{name}.scale", scale.astype(np.float32))]
-        parts += ["", graph.constant(f"{name}.bias", state[f"{name}.bias"])]
-        return np.round(whole / scale).astype(np.int8), parts
+        scales = graph.constant(f"{name}.scale", scale.astype(np.float32))
+        return np.round(whole / scale).astype(np.int8), scales, graph.constant(f"{name}.bias", state[f"{name}.bias"])
 
     nowhere = graph.constant("nowhere", np.array(len(table), np.int64))
     words = graph.constant("words.table", np.vstack([table, np.full((1, table.shape[1]), MIDDLE, np.uint8)]))
     rows = graph.add("Gather", [words, around(flat, "wide", 2, nowhere)], "words.rows")
-    weights, (scale, _, bias) = matrix("wide", scales)
+    weights, scale, bias = matrix("wide", scales)
     shape = graph.constant("wide.shape", np.array([-1, len(weights)], np.int64))
     read = graph.add("Reshape", [rows, shape], "wide.read")
     one, middle = graph.constant("words.one", np.float32(1)), graph.constant("words.middle", np.uint8(MIDDLE))
@@ -180,10 +179,10 @@ def glance_of(state: Mapping[str, Array]) -> onnx.ModelProto:
     wide = graph.add("MatMulIntegerToFloat", inputs, "wide.out", CONTRIB)
     first = graph.add("Relu", [wide], "wide.active")
 
-    weights, rest = matrix("narrow", np.ones((first_width := weights.shape[1], 1), np.float32))
-    shape = graph.constant("narrow.shape", np.array([-1, 3 * first_width], np.int64))
+    weights, scale, bias = matrix("narrow", np.ones((weights.shape[1], 1), np.float32))
+    shape = graph.constant("narrow.shape", np.array([-1, len(weights)], np.int64))
     read = graph.add("Reshape", [around(first, "narrow", 1, ""), shape], "narrow.read")
-    inputs = [read, graph.constant("narrow.matrix", weights), *rest]
+    inputs = [read, graph.constant("narrow.matrix", weights), scale, "", bias]
     narrow = graph.add("DynamicQuantizeMatMul", inputs, "narrow.out", CONTRIB)
     second = graph.add("Relu", [narrow], "narrow.active")
 
