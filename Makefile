@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test setup setup-litellm check bench bench-quick bench-peers bench-detection clean
+.PHONY: run test setup setup-litellm check bench bench-quick bench-peers bench-prose bench-detection clean
 
 run: $(STAMP)
 	$(BIN)/sigmaguard serve $(ARGS)
@@ -41,12 +41,24 @@ bench-peers:
 	echo '{"overrides": {"@hono/node-server": "1.13.8"}}' > bench/.peers/portkey/package.json
 	npm install --silent --no-audit --no-fund --no-package-lock --prefix bench/.peers/portkey @portkey-ai/gateway@1.15.2
 
+# Prose that people wrote, for the harmless side of the training (bench/detection/corpus/prose.py): 490 MB of Debian
+# packages, unpacked below build/, nothing installed. Without it, or elsewhere, the training does with less.
+PROSE := build/prose
+CAMPAIGNS := did dm dw ei httt l low nr sof sota sotbe thot trow tsg ttb utbs
+bench-prose:
+	mkdir -p $(PROSE)/packages
+	cd $(PROSE)/packages && apt-get download debian-handbook freeciv-data anarchism gnome-user-docs \
+	    fortunes fortunes-de fortunes-es fortunes-it wesnoth-1.16-data $(CAMPAIGNS:%=wesnoth-1.16-%)
+	for each in $(PROSE)/packages/*.deb; do dpkg -x $$each $(PROSE); done
+
 # Trains the injection classifier from nothing, judges and times it: hours on two cores, resumable.
-# Without corpora in ../shared/data name their folder in SIGMAGUARD_CORPORA; ARGS=--sample takes a minute.
+# Without corpora in ../shared/data name their folder in SIGMAGUARD_CORPORA; `bench-prose` first brings what the
+# shipped weights also read; ARGS=--sample takes a minute.
 DETECTION := build/detection
 bench-detection: $(STAMP)-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
-	PYTHONPATH=bench $(BIN)/python -m detection all --out $(DETECTION) $(ARGS)
+	SIGMAGUARD_PROSE=$${SIGMAGUARD_PROSE:-$$(test -d $(PROSE) && echo $(PROSE) || echo /)} \
+	    PYTHONPATH=bench $(BIN)/python -m detection all --out $(DETECTION) $(ARGS)
 	PYTHONPATH=bench $(BIN)/python -m detection.latency --model $(DETECTION)/model --out $(DETECTION)/report
 
 $(STAMP): pyproject.toml constraints.txt

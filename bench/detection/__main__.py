@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--basic", type=float, nargs=3, default=Wishes().basic, help="thresholds: user, document, tool")
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--threads", type=int, default=0, help="of torch while training")
-    parser.add_argument("--start", default="", help="an encoder.pt to go on from")
+    parser.add_argument("--start", default="", help="an encoder.pt, or an exported encoder.onnx, to go on from")
     options = parser.parse_args(arguments)
     if not options.sample and not (corpora.folder() / "train").is_dir():
         parser.error(f"no corpora in {corpora.folder()}: set SIGMAGUARD_CORPORA, or pass --sample to do without")

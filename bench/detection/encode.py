@@ -14,9 +14,9 @@ from sigmaguard.injection.fold import fold
 from sigmaguard.injection.vocabulary import ORIGINS, Vocabulary, frame
 from sigmaguard.injection.windows import windows
 
-LENGTH = 128  # tokens of a window with its three special ones
-BODY = LENGTH - 3
-STRIDE = 94  # an overlap of 31 tokens: a planted sentence lies whole in a window
+BODY = 128  # tokens of text in a window
+LENGTH = BODY + 3  # with the special ones
+STRIDE = 96  # an overlap of 32 tokens: a planted sentence lies whole in a window
 UNKNOWN = -1
 CROP = 62  # tokens of a shortened window
 CROPPED = 0.6  # share of windows of documents and tools that are shortened: half the time, the same words to learn

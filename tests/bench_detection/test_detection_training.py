@@ -54,6 +54,18 @@ def test_int8_keeps_the_networks_opinion(run: Path) -> None:
         assert abs(torch.tensor(found[0]) - tokens[0]).max() < 0.5
 
 
+def test_an_exported_encoder_can_be_trained_on(run: Path) -> None:
+    import torch
+    from detection.restore import restored
+
+    kept = torch.load(run / "encoder.pt", weights_only=True)["average"]
+    back = restored(run / "model" / "encoder.onnx").state_dict()
+
+    assert back.keys() == kept.keys()
+    for name, value in kept.items():
+        assert (back[name] - value).abs().max() <= value.abs().max() / 100, name
+
+
 def test_a_second_start_resumes_where_the_first_ended(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "encoder.pt").stat().st_mtime_ns
     with pytest.MonkeyPatch.context() as patch:

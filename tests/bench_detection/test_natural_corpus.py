@@ -28,7 +28,7 @@ def handbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_reads_paragraphs_and_takes_untranslated_ones_once(handbook: Path) -> None:
     found = list(natural.generate(random.Random(1), 200))
 
-    assert len(found) == 400
+    assert len(found) == 800
     assert {example.lang for example in found} == {"en", "de"}
     assert all(UNTRANSLATED not in example.text for example in found if example.lang == "de")
     assert {example.template for example in found} == {"natural/apt"}

@@ -1,35 +1,26 @@
-"""Takes what people wrote, from packages that are installed: chats, small talk, a handbook in five languages. All benign.
+"""Takes what people wrote, from packages that are installed: chats, small talk, prose in five languages. All benign.
 
-`chitchat-dataset` (MIT) and `chatterbot-corpus` (BSD) come with the `train` extra. Debian's handbook (GPL-2+ or
-CC BY-SA 3.0) and the encyclopedia of the game Freeciv (GPL-2+), both in five languages, come with `apt-get install
-debian-handbook freeciv-data`, or lie below the folder SIGMAGUARD_PROSE instead of `/`. What is missing is left out;
-nothing of it is stored in the repository.
+`chitchat-dataset` (MIT) and `chatterbot-corpus` (BSD) come with the `train` extra; `prose.py` says where prose comes
+from. What is missing is left out; nothing of it is stored in the repository.
 """
 
 from __future__ import annotations
 
-import html
 import importlib.util
 import json
-import os
 import random
-import re
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from detection.corpus.example import Example
-from detection.corpus.planted import USER_TASKS
+from detection.corpus.planted import user_tasks
+from detection.corpus.prose import Shelf, shelves
 
 SOURCE = "natural"
-_LANGS = {"en-US": "en", "de-DE": "de", "fr-FR": "fr", "es-ES": "es", "it-IT": "it"}
-_HANDBOOK, _LOCALES = "usr/share/doc/debian-handbook/html", "usr/share/locale"
 _TALK = {"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it"}
 _SHARES = (("en", 45), ("de", 22), ("fr", 11), ("es", 11), ("it", 11))
-_PARAGRAPH = re.compile(r'<div class="para">(.*?)</div>', re.S)
-_TAG = re.compile(r"<[^>]+>")
 _NAMES = (
     "Ana",
     "Ben",
@@ -52,18 +43,18 @@ Chat = list[tuple[str, str]]  # sender and text, in order
 
 
 def generate(rng: random.Random, count: int) -> Iterator[Example]:
-    """Yield twice `count` benign texts of every origin, the only ones nobody made up; none without the packages."""
+    """Yield four times `count` benign texts of every origin, the only ones nobody made up; none without the packages."""
     makers: list[tuple[int, Callable[[], Example]]] = []
-    chats, talk, prose = _chats(), _talk(), _prose()
+    chats, talk, prose = _chats(), _talk(), shelves()
     if chats:
-        makers += [(3, lambda: _message(chats, rng)), (3, lambda: _transcript(chats, rng))]
+        makers += [(2, lambda: _message(chats, rng)), (2, lambda: _transcript(chats, rng))]
     if talk:
         makers.append((1, lambda: _small_talk(talk, rng)))
     if prose:
-        makers.append((7, lambda: _passage(prose, rng)))
+        makers.append((11, lambda: _passage(prose, rng)))
     if makers:
         weights, choices = [weight for weight, _ in makers], [maker for _, maker in makers]
-        yield from (rng.choices(choices, weights)[0]() for _ in range(2 * count))
+        yield from (rng.choices(choices, weights)[0]() for _ in range(4 * count))
 
 
 def _example(text: str, origin: str, kind: str, lang: str, family: str) -> Example:
@@ -110,24 +101,28 @@ def _small_talk(talk: Mapping[str, Sequence[str]], rng: random.Random) -> Exampl
     return _example(text, "user", "chat", lang, f"talk/{lang}/{' '.join(text.lower().split()[:2])}")
 
 
-def _passage(prose: Mapping[str, Sequence[tuple[str, str]]], rng: random.Random) -> Example:
-    """Some paragraphs of a chapter, three times in eight pasted by a user who asks about them."""
+def _passage(prose: Mapping[str, Shelf], rng: random.Random) -> Example:
+    """Some paragraphs of a chapter, half of the time pasted by a user who asks about them."""
     lang = _lang(prose, rng)
-    chapter, text = rng.choice(prose[lang])
-    at = prose[lang].index((chapter, text))
+    kind = rng.choice(sorted(prose[lang]))
+    shelf = prose[lang][kind]
+    at = rng.randrange(len(shelf))
+    chapter, text = shelf[at].chapter, shelf[at].text
     length = rng.choice((120, 250, 400, 700, 1100, 1800))
-    for following, more in prose[lang][at + 1 : at + 12]:
-        if following != chapter or len(text) > length:
+    for following in shelf[at + 1 : at + 12]:
+        if following.chapter != chapter or len(text) > length:
             break
-        text += rng.choice(("\n", "\n\n", " ")) + more
-    origin = rng.choices(("document", "tool", "user"), (3, 2, 3))[0]
+        text += rng.choice(("\n", "\n\n", " ")) + following.text
+    origin = rng.choices(("document", "tool", "user"), (3, 2, 5))[0]
     if origin == "tool" and rng.random() < 0.4:
         text = json.dumps({"title": chapter, rng.choice(("text", "content", "snippet")): text}, ensure_ascii=False)
-    return _example(_asked(text, lang, rng) if origin == "user" else text, origin, "prose", lang, chapter)
+    return _example(_asked(text, lang, rng) if origin == "user" else text, origin, kind, lang, chapter)
 
 
 def _asked(text: str, lang: str, rng: random.Random) -> str:
-    task = rng.choice(("", *USER_TASKS[lang]))
+    if rng.random() < 0.1:
+        return text
+    task = rng.choice(user_tasks()[lang])
     return text + task if task.startswith("\n") else task + text
 
 
@@ -166,49 +161,3 @@ def _talk() -> dict[str, list[str]]:
             said = (text for dialog in loaded["conversations"] for text in dialog if isinstance(text, str))
             found.setdefault(lang, []).extend(text.strip() for text in said if len(text.strip()) > 2)
     return found
-
-
-def _prose() -> dict[str, list[tuple[str, str]]]:
-    """Chapter and text of every paragraph, by language; what is not translated stays English."""
-    root = Path(os.environ.get("SIGMAGUARD_PROSE", "/"))
-    found: dict[str, list[tuple[str, str]]] = {}
-    for lang, chapter, text in (*_handbook(root / _HANDBOOK), *_encyclopedia(root / _LOCALES)):
-        found.setdefault(lang, []).append((chapter, text))
-    return found
-
-
-def _handbook(folder: Path) -> Iterator[tuple[str, str, str]]:
-    english: set[str] = set()
-    for name, lang in _LANGS.items():
-        for path in sorted((folder / name).glob("*.html")):
-            for match in _PARAGRAPH.finditer(path.read_text(encoding="utf-8")):
-                text = " ".join(html.unescape(_TAG.sub("", match.group(1))).split())
-                if len(text) > 60 and text not in english:
-                    yield lang, path.stem, text
-                    if lang == "en":
-                        english.add(text)
-
-
-def _encyclopedia(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """The English originals and the translations of a compiled message catalogue; each text is a chapter."""
-    english: set[str] = set()
-    for lang in ("de", "fr", "es", "it"):
-        for path in sorted((folder / lang / "LC_MESSAGES").glob("freeciv-*.mo")):
-            for original, translated in _catalogue(path.read_bytes()):
-                chapter = f"encyclopedia{len(original) % 97}"
-                if original not in english:
-                    english.add(original)
-                    yield "en", chapter, original
-                yield lang, chapter, translated
-
-
-def _catalogue(data: bytes) -> Iterator[tuple[str, str]]:
-    """Pairs of long texts in a GNU `.mo` file (GNU gettext manual, "The Format of GNU MO Files")."""
-    count, originals, translations = struct.unpack_from("<3I", data, 8)
-    for index in range(1, count):
-        pair = []
-        for table in (originals, translations):
-            length, start = struct.unpack_from("<2I", data, table + 8 * index)
-            pair.append(" ".join(data[start : start + length].decode("utf-8").split()))
-        if min(map(len, pair)) > 90 and not any("%" in text or "\0" in text for text in pair):
-            yield pair[0], pair[1]

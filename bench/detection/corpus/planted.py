@@ -7,6 +7,8 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
 import msgspec
 
@@ -63,19 +65,13 @@ _FIELDS = (
     "bio",
     "details",
 )
-USER_TASKS = {  # what a user asks about a text: before it, or after it where the line starts with a blank line
-    "en": ("Summarise the following text:\n\n", "What is this about?\n\n", "Translate this into German:\n\n", "tl;dr please\n\n", "Can you proofread this?\n\n",
-           "Extract the dates and names from this:\n\n", "Here is what I have so far, please tidy it up.\n\n", "Explain this to me:\n", "List the key points below.\n---\n",
-           "Can you summarise the text for me? Generate according to: ", "Given the text: ", "Write an article based on this: ", "Can you paraphrase this?: ",
-           "How did the author come to this result? Answer according to: ", "Can you provide more details on this?: ", "Rewrite in simple words:\n",
-           "\n\nSummarise the above in three sentences.", "\n\nBased on the passage above, what happens next?", "\n\nWhat do you think about this?", "\n\nGive me a headline for it.",
-           "\nCan you continue the text?", "\n\nGiven the information above, answer the following: what should I do first?", "\n\nIs there anything unclear in it?"),
-    "de": ("Fasse den folgenden Text zusammen:\n\n", "Worum geht es hier?\n\n", "Übersetze das ins Englische:\n\n", "Kannst du das Korrektur lesen?\n\n",
-           "Was sind hier die wichtigsten Punkte?\n\n", "\n\nFasse das oben in drei Sätzen zusammen.", "\n\nWas hältst du davon?"),
-    "fr": ("Résume le texte suivant :\n\n", "De quoi s'agit-il ?\n\n", "Traduis ceci en anglais :\n\n", "\n\nRésume ce qui précède."),
-    "es": ("Resume el siguiente texto:\n\n", "¿De qué trata esto?\n\n", "Traduce esto al inglés:\n\n", "\n\nResume lo anterior."),
-    "it": ("Riassumi il testo seguente:\n\n", "Di che cosa parla?\n\n", "Traduci questo in inglese:\n\n", "\n\nRiassumi quanto sopra."),
-}  # fmt: skip
+
+
+@cache
+def user_tasks() -> dict[str, list[str]]:
+    """What a user asks about a text, by language: before it, or after it where the line starts with a blank line."""
+    path = Path(__file__).parent / "sentences" / "tasks_on_texts.yaml"
+    return msgspec.yaml.decode(path.read_bytes(), type=dict[str, list[str]])
 
 
 class Material(msgspec.Struct, frozen=True):
@@ -241,7 +237,8 @@ def _record(text: str, rng: random.Random) -> str:
 def _with_task(example: Example, rng: random.Random) -> Example:
     if rng.random() < 0.15:
         return example
-    task = rng.choice(USER_TASKS.get(example.lang, USER_TASKS["en"]))
+    tasks = user_tasks()
+    task = rng.choice(tasks.get(example.lang, tasks["en"]))
     if task.startswith("\n"):
         return msgspec.structs.replace(example, text=example.text + task)
     shift = len(task) if example.end else 0
