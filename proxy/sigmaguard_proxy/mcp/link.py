@@ -20,6 +20,7 @@ from sigmaguard_proxy.mcp.endpoint import Endpoint, child
 from sigmaguard_proxy.mcp.message import MODERN, PAGES, Id, Kind, Message, encode, message_of, parse_messages
 from sigmaguard_proxy.mcp.out import CollectingOut, Out
 from sigmaguard_proxy.mcp.sessions import Session
+from sigmaguard_proxy.mcp.stdio_server import StdioServer
 from sigmaguard_proxy.tooling.door import through
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ class Link:
         exchange.method = message.method
         if message.method == "tools/call":
             exchange.tool = f"{self.name}/{message.params.get('name', '')}"
+        server = self._endpoint.server
+        if isinstance(server, StdioServer):  # a program knows no headers: for it, we are the HTTP server
+            wrong = await server.unmirrored(self._headers(exchange), message)
+            if wrong is not None:
+                await conversation.answer(wrong[0], [wrong[1]], batch=False)
+                return
         await conversation.post(exchange.raw, [message_of(body)], batch=False)
 
     async def post(self, exchange: Exchange, message: Message) -> None:

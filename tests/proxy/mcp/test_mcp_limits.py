@@ -53,8 +53,8 @@ async def http():
         yield session
 
 
-async def posted(http, served, body: bytes, **headers) -> tuple[int, dict, bytes]:
-    async with http.post(f"{served.url}/mcp/box", data=body, headers={**JSON, **headers}) as answer:
+async def posted(http, served, body: bytes, path: str = "/mcp/box", **headers) -> tuple[int, dict, bytes]:
+    async with http.post(f"{served.url}{path}", data=body, headers={**JSON, **headers}) as answer:
         return answer.status, dict(answer.headers), await answer.read()
 
 

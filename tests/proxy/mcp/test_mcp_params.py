@@ -25,10 +25,12 @@ MISMATCH = -32020
 PLACE = {"region": "eu"}
 
 
-async def call(http, served, arguments: dict, tool: str = "route", **headers) -> tuple[int, dict]:
+async def call(
+    http, served, arguments: dict, tool: str = "route", path: str = "/mcp/box", **headers
+) -> tuple[int, dict]:
     sent = body("tools/call", META, name=tool, arguments=arguments)
     named = {f"Mcp-Param-{name}": value for name, value in headers.items()}
-    status, _, answer = await posted(http, served, sent, **{**HEADERS, "Mcp-Name": tool, **named})
+    status, _, answer = await posted(http, served, sent, path, **{**HEADERS, "Mcp-Name": tool, **named})
     if status != 200:
         return status, error_of(answer)
     data = answer.partition(b"data: ")[2] or answer
@@ -48,6 +50,17 @@ async def test_a_call_says_in_its_headers_what_the_tool_wants(serve, http, mode)
     assert status == 200
     assert (await call(http, served, {"query": "x"}))[0] == 200
     assert (await call(http, served, {}))[0] == 200
+
+
+async def test_a_federated_call_says_it_too(serve, http):
+    served = await serve({"servers": {"box": ROUTER}})
+    status, said = await call(http, served, PLACE, "box__route", "/mcp")
+    assert (status, said["code"]) == (400, MISMATCH)
+    assert said["message"] == "Mcp-Param-Region is missing: it mirrors the argument `region`"
+    assert served.last("tools/call").status == 400
+    assert (await call(http, served, PLACE, "box__route", "/mcp", Region="us"))[0] == 400
+    status, said = await call(http, served, PLACE, "box__route", "/mcp", Region="eu")
+    assert status == 200 and said["got"] == PLACE
 
 
 @pytest.mark.parametrize(
