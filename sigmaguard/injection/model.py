@@ -1,6 +1,6 @@
 """The cascade: a glance at every window, the encoder where the glance is unsure. Knows no policy and no pool.
 
-What it cannot do: it reads windows of 125 tokens, so an attack spread thinly over pages, or one that
+What it cannot do: it reads windows of 128 tokens, so an attack spread thinly over pages, or one that
 is harmless in every window by itself, goes unseen.
 """
 

@@ -16,7 +16,7 @@ ORIGINS = ("document", "tool")
 OFFICE = 0.7  # share of pages by `benign_office`; the others carry the older generators' attacks as well
 FOREIGN = 0.1  # share of passages in another language than their page
 ROUGH = 0.08
-LONGEST = 2600  # code points of a page: 125 tokens are read at a time, so more length adds nothing
+LONGEST = 2600  # code points of a page: 128 tokens are read at a time, so more length adds nothing
 
 
 def generate(rng: random.Random, count: int) -> Iterator[Example]:
