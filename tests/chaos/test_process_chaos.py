@@ -168,7 +168,7 @@ async def storm(session: aiohttp.ClientSession, url: str) -> list[Seen]:
     async def client(number: int) -> list[Seen]:
         chance, seen = random.Random(number), []
         for turn in range(25):
-            body = chat(f"client {number} turn {turn}", stream=turn % 2 == 0)
+            body = chat(f"Which bus goes to stop {number} after {turn} o'clock?", stream=turn % 2 == 0)
             asking = asyncio.ensure_future(see_at(session, url + CHAT, body))
             if chance.random() < 0.1:
                 for _ in range(chance.randrange(300)):
