@@ -110,15 +110,12 @@ def _plain(marked: str) -> str:
 
 
 def _translated(folder: Path, pattern: str, chapter: Callable[[str, str], str]) -> Iterator[tuple[str, str, str]]:
-    """Originals, in English and each once, and translations of compiled message catalogues; `chapter(file, original)`."""
-    english: set[str] = set()
+    """Originals, in English, and translations of compiled message catalogues; `chapter(file, original)`."""
     for lang in LANGUAGES[1:]:
         for path in sorted((folder / lang / "LC_MESSAGES").glob(pattern)):
             for original, translated in catalogue(path.read_bytes()):
                 name = chapter(path.stem, original)
-                if original not in english:
-                    english.add(original)
-                    yield "en", name, original
+                yield "en", name, original  # once for each language; `shelves` keeps one
                 yield lang, name, translated
 
 
