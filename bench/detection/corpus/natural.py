@@ -14,13 +14,14 @@ from pathlib import Path
 
 import yaml
 
+from detection.corpus.asking import asked
 from detection.corpus.example import Example
-from detection.corpus.planted import user_tasks
 from detection.corpus.prose import Shelf, shelves
 
 SOURCE = "natural"
 _TALK = {"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it"}
 _SHARES = (("en", 45), ("de", 22), ("fr", 11), ("es", 11), ("it", 11))
+_BARE = 0.1  # the share of pasted texts that nothing is asked about
 _NAMES = (
     "Ana",
     "Ben",
@@ -90,9 +91,9 @@ def _transcript(chats: Sequence[Chat], rng: random.Random) -> Example:
         frame = rng.choice(("{}: {}", "<{}> {}", "[{}] {}", "{} - {}"))
         text = "\n".join(frame.format(names[sender], said) for sender, said in turns)
     origin = rng.choices(("document", "tool", "user"), (2, 3, 1))[0]
-    return _example(
-        _asked(text, "en", rng) if origin == "user" else text, origin, "transcript", "en", f"chat{number % 997}"
-    )
+    if origin == "user":
+        text, _ = asked(text, "en", rng, _BARE)
+    return _example(text, origin, "transcript", "en", f"chat{number % 997}")
 
 
 def _small_talk(talk: Mapping[str, Sequence[str]], rng: random.Random) -> Example:
@@ -116,14 +117,9 @@ def _passage(prose: Mapping[str, Shelf], rng: random.Random) -> Example:
     origin = rng.choices(("document", "tool", "user"), (3, 2, 5))[0]
     if origin == "tool" and rng.random() < 0.4:
         text = json.dumps({"title": chapter, rng.choice(("text", "content", "snippet")): text}, ensure_ascii=False)
-    return _example(_asked(text, lang, rng) if origin == "user" else text, origin, kind, lang, chapter)
-
-
-def _asked(text: str, lang: str, rng: random.Random) -> str:
-    if rng.random() < 0.1:
-        return text
-    task = rng.choice(user_tasks()[lang])
-    return text + task if task.startswith("\n") else task + text
+    if origin == "user":
+        text, _ = asked(text, lang, rng, _BARE)
+    return _example(text, origin, kind, lang, chapter)
 
 
 def _lang(by_lang: Mapping[str, object], rng: random.Random) -> str:

@@ -7,11 +7,10 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
 
 import msgspec
 
+from detection.corpus.asking import asked
 from detection.corpus.example import Example
 
 SOURCE = "planted"
@@ -65,13 +64,6 @@ _FIELDS = (
     "bio",
     "details",
 )
-
-
-@cache
-def user_tasks() -> dict[str, list[str]]:
-    """What a user asks about a text, by language: before it, or after it where the line starts with a blank line."""
-    path = Path(__file__).parent / "sentences" / "tasks_on_texts.yaml"
-    return msgspec.yaml.decode(path.read_bytes(), type=dict[str, list[str]])
 
 
 class Material(msgspec.Struct, frozen=True):
@@ -235,16 +227,9 @@ def _record(text: str, rng: random.Random) -> str:
 
 
 def _with_task(example: Example, rng: random.Random) -> Example:
-    if rng.random() < 0.15:
-        return example
-    tasks = user_tasks()
-    task = rng.choice(tasks.get(example.lang, tasks["en"]))
-    if task.startswith("\n"):
-        return msgspec.structs.replace(example, text=example.text + task)
-    shift = len(task) if example.end else 0
-    return msgspec.structs.replace(
-        example, text=task + example.text, start=example.start + shift, end=example.end + shift
-    )
+    text, before = asked(example.text, example.lang, rng, bare=0.15)
+    shift = before if example.end else 0
+    return msgspec.structs.replace(example, text=text, start=example.start + shift, end=example.end + shift)
 
 
 def _join(lead: str, text: str) -> str:
