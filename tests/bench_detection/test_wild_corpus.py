@@ -1,0 +1,47 @@
+"""Circulating jailbreaks are found by training, seeded, varied, and labelled as what they are."""
+
+import random
+
+import pytest
+from detection.corpus import attack_wild
+from detection.corpus.attack_frames import LANGUAGES
+from detection.corpus.example import Example
+from detection.gather import generators
+from detection.split import sides
+
+COUNT = 800
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Example]:
+    return list(attack_wild.generate(random.Random(7), COUNT))
+
+
+def test_training_finds_it() -> None:
+    assert "attack_wild" in generators()
+
+
+def test_the_seed_decides() -> None:
+    first = list(attack_wild.generate(random.Random(3), 60))
+
+    assert first == list(attack_wild.generate(random.Random(3), 60))
+    assert first != list(attack_wild.generate(random.Random(4), 60))
+
+
+def test_all_are_jailbreaks_of_a_user_in_every_language(made: list[Example]) -> None:
+    assert len(made) == COUNT
+    assert {(example.label, example.origin) for example in made} == {("jailbreak", "user")}
+    assert {example.lang for example in made} == set(LANGUAGES)
+
+
+def test_texts_hardly_ever_repeat_and_are_long_without_loose_ends(made: list[Example]) -> None:
+    assert len({example.text for example in made}) > 0.99 * COUNT
+    assert all(100 < len(example.text) < 2500 for example in made)
+    assert not [example.text for example in made if "$deed" in example.text.lower() or "$topic" in example.text.lower()]
+
+
+def test_some_families_are_never_trained_on(made: list[Example]) -> None:
+    train, held = sides(made)
+
+    assert held
+    assert {example.template for example in train}.isdisjoint(example.template for example in held)
