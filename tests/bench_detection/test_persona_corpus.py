@@ -6,7 +6,6 @@ import pytest
 from detection.corpus import benign_persona
 from detection.corpus.example import Example
 from detection.corpus.persona_layout import laid_out
-from detection.gather import generators
 from detection.split import sides
 
 COUNT = 800
@@ -15,17 +14,6 @@ COUNT = 800
 @pytest.fixture(scope="module")
 def made() -> list[Example]:
     return list(benign_persona.generate(random.Random(7), COUNT))
-
-
-def test_training_finds_it() -> None:
-    assert "benign_persona" in generators()
-
-
-def test_the_seed_decides() -> None:
-    first = list(benign_persona.generate(random.Random(3), 60))
-
-    assert first == list(benign_persona.generate(random.Random(3), 60))
-    assert first != list(benign_persona.generate(random.Random(4), 60))
 
 
 def test_all_are_harmless_words_of_a_user_in_every_language(made: list[Example]) -> None:

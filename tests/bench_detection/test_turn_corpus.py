@@ -1,4 +1,4 @@
-"""Turns of users, of either label, are seeded, varied and of every language; some follow an ordinary text."""
+"""Turns of users, of either label, are varied and of every language; some follow an ordinary text."""
 
 import random
 from collections import Counter
@@ -8,25 +8,11 @@ import pytest
 from detection.corpus import attack_turn, benign_carried, benign_turn
 from detection.corpus.attack_frames import LANGUAGES
 from detection.corpus.example import Example
-from detection.gather import generators
 from detection.split import sides
 
 COUNT = 800
 MODULES = [(attack_turn, "injection"), (benign_carried, "benign"), (benign_turn, "benign")]
-SEEDED = [attack_turn.generate, benign_carried.generate, benign_turn.generate]
 Generate = Callable[[random.Random, int], Iterator[Example]]
-
-
-def test_training_finds_them() -> None:
-    assert {"attack_turn", "benign_carried", "benign_turn"} <= set(generators())
-
-
-@pytest.mark.parametrize("generate", SEEDED)
-def test_the_seed_decides(generate: Generate) -> None:
-    first = list(generate(random.Random(3), 60))
-
-    assert first == list(generate(random.Random(3), 60))
-    assert first != list(generate(random.Random(4), 60))
 
 
 @pytest.mark.parametrize(("generate", "label"), [(module.generate, label) for module, label in MODULES])

@@ -1,4 +1,4 @@
-"""Circulating jailbreaks are found by training, seeded, varied, and labelled as what they are."""
+"""Circulating jailbreaks are varied, and labelled as what they are."""
 
 import random
 
@@ -6,7 +6,6 @@ import pytest
 from detection.corpus import attack_wild
 from detection.corpus.attack_frames import LANGUAGES
 from detection.corpus.example import Example
-from detection.gather import generators
 from detection.split import sides
 
 COUNT = 800
@@ -15,17 +14,6 @@ COUNT = 800
 @pytest.fixture(scope="module")
 def made() -> list[Example]:
     return list(attack_wild.generate(random.Random(7), COUNT))
-
-
-def test_training_finds_it() -> None:
-    assert "attack_wild" in generators()
-
-
-def test_the_seed_decides() -> None:
-    first = list(attack_wild.generate(random.Random(3), 60))
-
-    assert first == list(attack_wild.generate(random.Random(3), 60))
-    assert first != list(attack_wild.generate(random.Random(4), 60))
 
 
 def test_all_are_jailbreaks_of_a_user_in_every_language(made: list[Example]) -> None:

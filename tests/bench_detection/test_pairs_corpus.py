@@ -1,32 +1,20 @@
-"""Tasks without a mark stand in data that their twins share, seeded, varied, and marked to the letter."""
+"""Attacks in data and tools' results are varied, marked to the letter, and have harmless twins of the same make."""
 
 import random
 
 import pytest
-from detection.corpus import attack_unmarked
+from detection.corpus import attack_agent_result, attack_unmarked
 from detection.corpus.attack_frames import LANGUAGES
 from detection.corpus.example import Example
-from detection.gather import generators
 from detection.split import sides
 
 COUNT = 800
 
 
-@pytest.fixture(scope="module")
-def pairs() -> list[tuple[Example, Example]]:
-    made = list(attack_unmarked.generate(random.Random(7), COUNT))
+@pytest.fixture(scope="module", params=[attack_unmarked.generate, attack_agent_result.generate])
+def pairs(request: pytest.FixtureRequest) -> list[tuple[Example, Example]]:
+    made = list(request.param(random.Random(7), COUNT))
     return list(zip(made[::2], made[1::2], strict=True))
-
-
-def test_training_finds_it() -> None:
-    assert "attack_unmarked" in generators()
-
-
-def test_the_seed_decides() -> None:
-    first = list(attack_unmarked.generate(random.Random(3), 60))
-
-    assert first == list(attack_unmarked.generate(random.Random(3), 60))
-    assert first != list(attack_unmarked.generate(random.Random(4), 60))
 
 
 def test_an_attack_is_marked_where_its_task_stands_and_a_twin_nowhere(pairs: list[tuple[Example, Example]]) -> None:
