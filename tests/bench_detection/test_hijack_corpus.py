@@ -27,9 +27,9 @@ def test_the_seed_decides() -> None:
         assert list(generate(random.Random(3), 100)) != list(generate(random.Random(4), 100))
 
 
-def test_texts_are_varied_complete_and_in_two_languages(made: list[Example]) -> None:
+def test_texts_are_varied_complete_and_in_several_languages(made: list[Example]) -> None:
     assert len({example.text for example in made}) > 0.95 * COUNT
-    assert {example.lang for example in made} == {"en", "de"}
+    assert {example.lang for example in made} >= {"en", "de"}
     left = [example.text for example in made if HOLE.search(example.text.replace("$HOME", ""))]
     assert not left, left[:3]
 

@@ -22,9 +22,9 @@ def test_all_are_jailbreaks_of_a_user_in_every_language(made: list[Example]) -> 
     assert {example.lang for example in made} == set(LANGUAGES)
 
 
-def test_texts_hardly_ever_repeat_and_are_long_without_loose_ends(made: list[Example]) -> None:
+def test_texts_hardly_ever_repeat_and_have_no_loose_ends(made: list[Example]) -> None:
     assert len({example.text for example in made}) > 0.99 * COUNT
-    assert all(100 < len(example.text) < 2500 for example in made)
+    assert all(40 < len(example.text) < 2500 for example in made)
     assert not [example.text for example in made if "$deed" in example.text.lower() or "$topic" in example.text.lower()]
 
 

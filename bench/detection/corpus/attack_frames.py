@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -91,6 +91,12 @@ def of_user(drawn: Draw, text: str, label: str, source: str, template: str = "")
 def open_deck(*names: str) -> Deck:
     """Load the named banks in every language."""
     return Deck({lang: load(lang, *names) for lang in LANGUAGES})
+
+
+def one_of(decks: Sequence[Deck], lang: str, rng: random.Random) -> Deck:
+    """One of the decks that speak the language, each as often as the weights of its families make it."""
+    speaking = [deck for deck in decks if deck.banks[lang].families]
+    return rng.choices(speaking, [sum(family.weight for family in deck.banks[lang].families) for deck in speaking])[0]
 
 
 def distinct(draw: Callable[[], Example], count: int) -> Iterator[Example]:

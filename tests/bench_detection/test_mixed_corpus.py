@@ -1,0 +1,43 @@
+"""Mixed languages are harmless, come from every origin, and leave no mark of the bank behind."""
+
+import random
+from collections import Counter
+
+import pytest
+from detection.corpus import benign_mixed
+from detection.corpus.attack_frames import LANGUAGES
+from detection.corpus.example import Example
+from detection.split import sides
+
+COUNT = 1500
+LEAST_FAMILIES = 90
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Example]:
+    return list(benign_mixed.generate(random.Random(7), COUNT))
+
+
+def test_all_are_harmless_in_every_language(made: list[Example]) -> None:
+    assert len(made) == COUNT
+    assert {example.label for example in made} == {"benign"}
+    assert {example.lang for example in made} == set(LANGUAGES)
+
+
+def test_origins_keep_their_shares(made: list[Example]) -> None:
+    count = Counter(example.origin for example in made)
+
+    assert all(abs(100 * count[origin] / COUNT - share) < 5 for origin, share in benign_mixed.ORIGINS.items())
+
+
+def test_texts_hardly_ever_repeat_and_have_no_loose_ends(made: list[Example]) -> None:
+    assert len({example.text for example in made}) > 0.95 * COUNT
+    assert not [example.text for example in made if "⟪" in example.text or "$en_" in example.text or not example.text]
+
+
+def test_many_families_and_some_are_never_trained_on(made: list[Example]) -> None:
+    train, held = sides(made)
+
+    assert len({example.template.rsplit(".", 1)[0] for example in made}) > LEAST_FAMILIES
+    assert held
+    assert {example.template for example in train}.isdisjoint(example.template for example in held)
