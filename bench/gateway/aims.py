@@ -79,4 +79,4 @@ def _ratio(table: Table, kind: str, server: str, against: str) -> float | None:
     figures = table.get(kind, {})
     if server not in figures or against not in figures:
         return None
-    return figures[server]["rps"] / max(0.001, figures[against]["rps"])
+    return figures[server]["ratio"] / max(0.001, figures[against]["ratio"])

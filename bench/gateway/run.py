@@ -66,10 +66,7 @@ def start(upstream: str, folder: str, policies: Sequence[str], *, peers: bool) -
 
 def ratios(table: Table) -> dict[str, dict[str, float]]:
     """Requests a second by kind and server, as a ratio to the first server."""
-    return {
-        kind: {name: one["rps"] / next(iter(servers.values()))["rps"] for name, one in servers.items()}
-        for kind, servers in table.items()
-    }
+    return {kind: {name: one["ratio"] for name, one in servers.items()} for kind, servers in table.items()}
 
 
 if __name__ == "__main__":
