@@ -279,11 +279,14 @@ def _base32(digits: str) -> bytes:
 
 
 def legible(data: bytes) -> str:
-    """The text these bytes spell in UTF-8 or UTF-16 (little endian); empty where they spell none."""
+    """The text these bytes spell in UTF-8 or UTF-16; empty where they spell none."""
     if not data:
         return ""
-    if len(data) >= 8 and data[1::2].count(0) * 20 >= len(data) // 2 * 19:
-        data = data.decode("utf-16-le", "ignore").encode("utf-8", "ignore")
+    if len(data) >= 8:
+        for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):
+            if data[first::2].count(0) * 20 >= len(data) // 2 * 19:
+                data = data.decode(codec, "ignore").encode("utf-8", "ignore")
+                break
     controls = len(data) - len(data.translate(None, _CONTROL_BYTES))
     if controls * 50 > len(data):
         return ""

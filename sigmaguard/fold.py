@@ -5,14 +5,15 @@ characters, look-alike letters), then every encoded run (base64, base32, hex, bi
 printable, HTML entities, JSON and programming escapes, markup inside words) is replaced by what it says,
 all at once, and the result is read again. One layer is one reading, so the work is linear in the text and
 no decoy can multiply it. Each layer gives guesses besides: rot13, leetspeak and reversed text, only where a
-word of `TRIGGERS` shows up in them that the text as written does not have, and spaced letters put together.
-What it cannot do: ciphers with a key, other rotations, anything nested deeper than `LAYERS`.
+word of `TRIGGERS` shows up in them that the text as written does not have, spaced letters put together and glued
+words taken apart. What it cannot do: ciphers with a key, other rotations, anything nested deeper than `LAYERS`.
 """
 
 import re
 
 from sigmaguard.decoding import letters, runs
 from sigmaguard.gate import gate
+from sigmaguard.glued import glued
 from sigmaguard.injection.fold import fold
 from sigmaguard.outline import Outline
 from sigmaguard.prefilter import prefilter
@@ -25,7 +26,7 @@ LAYERS = 4
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
             "anweisung", "vergiss", "vorherig", "jailbreak", "password", "secret", "bypass")  # fmt: skip
 _FEW = ("ignor", "instruct", "prompt", "system", "weisung")
-GUESSES = frozenset({"rot13", "leet", "reversed", "spaced"})
+GUESSES = frozenset({"rot13", "leet", "reversed", "spaced", "glued"})
 _ROT13 = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
 )
@@ -60,12 +61,15 @@ _DISGUISES = (
     *(one.decode() for one in (*_ROT13_STEMS, *_REVERSED_STEMS)),
 )
 _GATE = gate(_DISGUISES, ignore_case=True)
-# A code point that folding may change to some end: not Latin letters nor the punctuation of good typography
-_SUSPECT = re.compile("[^\x00-\xac\xae-\u017e\u2010-\u201e\u2022\u2026\u20ac\u2122]")
+# A code point that folding may change to some end: not Latin letters nor the punctuation of good typography,
+# but a no-break space within what would be one number, address or phrase
+_SUSPECT = re.compile(
+    "[^\x00-\xac\xae-\u017e\u2010-\u201e\u2022\u2026\u20ac\u2122]|(?<=[0-9A-Za-z)])\xa0(?=[0-9A-Za-z(])"
+)
 # The same in UTF-8
 _BYTES = (
     r"\xc2\xad|\xc5\xbf|[\xc6-\xe1\xe3-\xff]|\xe2[^\x80\x82\x84]"
-    r"|\xe2\x80[^\x90-\x9e\xa2\xa6]|\xe2\x82[^\xac]|\xe2\x84[^\xa2]"
+    r"|\xe2\x80[^\x90-\x9e\xa2\xa6]|\xe2\x82[^\xac]|\xe2\x84[^\xa2]|[0-9A-Za-z)]\xc2\xa0[0-9A-Za-z(]"
 )
 _PREFILTER = prefilter((*(Outline(one, ignores_case=True) for one in _DISGUISES), Outline(_BYTES)))
 
@@ -126,9 +130,9 @@ def _guesses(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
         if stem in lowered:
             found.append(_backwards(layer))
             break
-    apart = letters(layer.text, ascii_bytes)
-    if apart:
-        found.append(spliced(layer, apart))
+    for runs_found in (letters(layer.text, ascii_bytes), glued(layer.text, lowered)):
+        if runs_found:
+            found.append(spliced(layer, runs_found))
     return found
 
 
@@ -143,7 +147,7 @@ def _spells_trigger(lowered: bytes) -> bool:
 
 
 def is_guess(reading: Reading) -> bool:
-    """Whether a reading is right only if the writer meant it so: rot13, leetspeak, backwards, letters put together.
+    """Whether a reading is right only if the writer meant it so: a cipher, letters put together, words taken apart.
 
     Sentences are looked for in guesses; values such as addresses and numbers are not, since a guess makes them up.
     """

@@ -56,6 +56,8 @@ def _fold_point(point: int) -> str:
         return chr(point)
     if 0xE0020 <= point <= 0xE007E:  # tag characters carry hidden ASCII: show it
         return chr(point - 0xE0000)
+    if 0xE0110 <= point <= 0xE016E:  # so do the variation selectors of bytes 32 to 126; emoji use others
+        return chr(point - 0xE0100 + 16)
     for first in _ALPHABETS:
         if first <= point < first + 26:
             return chr(ord("a") + point - first)

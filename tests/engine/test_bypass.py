@@ -105,6 +105,7 @@ EVASIONS: dict[str, Callable[[str], str]] = {
     "base64 in base64": lambda text: _base64(_base64(text)),
     "base64 in lines": lambda text: base64.encodebytes((text + " " + "x " * 40).encode()).decode(),
     "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "base64 of UTF-16, big end first": lambda text: base64.b64encode(text.encode("utf-16-be")).decode(),
     "base64 in a data URL": lambda text: f"data:text/plain;base64,{_base64(text)}",
     "base64 in JSON": lambda text: json.dumps({"task": _base64(text)}),
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
@@ -132,6 +133,10 @@ EVASIONS: dict[str, Callable[[str], str]] = {
     "spaced letters": lambda text: "   ".join(" ".join(word) for word in text.split()),
     "spaced letters, words run together": lambda text: " ".join(text.replace(" ", "")),
     "hyphened letters": lambda text: " ".join("-".join(word) for word in text.split()),
+    "no blanks": lambda text: text.replace(" ", ""),
+    "no blanks, small letters": lambda text: text.replace(" ", "").lower(),
+    "no blanks, humps": lambda text: text.title().replace(" ", ""),
+    "variation selectors as bytes": lambda text: "Hi 😀" + "".join(chr(0xE0100 + byte - 16) for byte in text.encode()),
     "far into a long text": lambda text: "The minutes were approved. " * 3000 + text + " Next item. " * 3000,
     "encoded far into a long text": lambda text: (
         "The minutes were approved. " * 3000 + _base64(text) + " Next. " * 3000

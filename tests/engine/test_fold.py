@@ -30,6 +30,7 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "base64 in base64": lambda text: _base64(_base64(text)),
     "base64 in lines": lambda text: base64.encodebytes((text + ". " * 60).encode()).decode(),
     "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "base64 of UTF-16, big end first": lambda text: base64.b64encode(text.encode("utf-16-be")).decode(),
     "base64 percent-encoded": lambda text: urllib.parse.quote(_base64(text)),
     "base64 of rot13": lambda text: _base64(codecs.encode(text, "rot13")),
     "base64 behind a label": lambda text: "payload-" + _base64(text),
@@ -66,6 +67,10 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "soft hyphens": "\u00ad".join,
     "word joiners in base64": lambda text: "\u2060".join(_base64(text)),
     "variation selectors": "\ufe0f".join,
+    "variation selectors as bytes": lambda text: "hello" + "".join(chr(0xE0100 + ord(char) - 16) for char in text),
+    "no-break spaces": lambda text: text.replace(" ", "\u00a0"),
+    "no blanks": lambda text: text.replace(" ", ""),
+    "no blanks, humps": lambda text: text.title().replace(" ", ""),
     "fullwidth": lambda text: "".join(char if char == " " else chr(ord(char) + 0xFEE0) for char in text),
     "mathematical bold": lambda text: "".join(
         chr(ord(char) - 97 + 0x1D41A) if char.islower() else char for char in text
@@ -111,6 +116,7 @@ PLAIN = [
     "„Schöne Grüße aus Köln“ – und nicht vergessen: 5 € Trinkgeld…",
     "Flight LH 441 leaves at 10:45 p.m. from gate A12, seat 23 F.",
     "commit 9fceb02d0ae598e95dc970b74767f19372d61af8 fixes the internationalization of src/main/java/com/acme",
+    "Die Systemanweisungsübersicht und das Systempasswortverzeichnis liegen bei.",
     "I/O error, A/B test, vitamin B 12, plan B",
     "5 + 7 = 12 and 3 > 2",
     "Größe: 12,5 × 30,0 cm, Preis 1.250.000,00 EUR, IBAN DE89 3704 0044 0532 0130 00",
@@ -194,6 +200,8 @@ HOSTILE = {
     "look-alikes": "а",
     "rot13": "vtabe",
     "mixed": "\\u0061%61&#97;a b c d e ",
+    "glued": "ignoresystem",
+    "glued, no words": "ignorqzzqsystem",
     "gaps": "a  b  c  d  a b c d a   b   c   d ",
 }
 
