@@ -1,4 +1,7 @@
-"""Multipart forms (RFC 7578), read and edited in place: text fields out, files left alone. Knows no endpoint."""
+"""Multipart forms (RFC 7578), read and edited in place: text fields out, files left alone. Knows no endpoint.
+
+Read as strictly as clients write them: what a lenient server might read otherwise than we do is refused.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,11 +11,10 @@ import msgspec
 from sigmaguard.errors import WireError
 from sigmaguard.wire.body import apply_edits
 from sigmaguard.wire.codec import Edit
+from sigmaguard.wire.form_head import bad, boundary_of, check_charset, read_head
 from sigmaguard.wire.pointer import escape
 
-_BOUNDARY = re.compile(r'boundary=(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))', re.I)
-_NAME = re.compile(r';\s*name="((?:[^"\\]|\\.)*)"', re.I)
-_FILENAME = re.compile(r';\s*filename\*?="?((?:[^"\\;]|\\.)*)"?', re.I)
+_AFTER_DELIMITER = re.compile(rb"[ \t]*\r\n")
 PARTS = 1_000  # a form of more fields than this is no request to a model
 
 
@@ -31,11 +33,8 @@ class Form:
     """A form's parts, in order. Raises WireError where the body is not the form its content type names."""
 
     def __init__(self, content_type: str, raw: bytes) -> None:
-        found = _BOUNDARY.search(content_type)
-        if found is None:
-            raise WireError("bad_multipart", "the content type names no multipart boundary")
         self.raw = raw
-        self.parts = tuple(_parts(b"--" + (found[1] or found[2]).encode(), raw))
+        self.parts = tuple(_parts(b"--" + boundary_of(content_type), raw))
 
     def encode(self, edits: Sequence[Edit]) -> bytes:
         """The form with these edits of text fields applied. Raises WireError for an edit of a file's name."""
@@ -56,37 +55,50 @@ class Form:
 
 
 def _parts(mark: bytes, raw: bytes) -> list[Part]:
-    bad = WireError("bad_multipart", "the body is not the multipart form its content type names")
-    at = raw.find(mark)
-    if at < 0 or raw[:at].strip():
-        raise bad
+    at = len(raw) - len(raw.lstrip(b"\r\n"))  # some clients send a line break first
+    if not raw.startswith(mark, at) or raw[:at].replace(b"\r\n", b""):
+        raise bad("the body does not begin with the boundary that its content type names")
+    if b"\r" + mark in raw:
+        raise bad("a boundary follows a lone CR; lines of a form end in CRLF")
     parts: list[Part] = []
     seen: dict[str, int] = {}
     while True:
         at += len(mark)
         if raw.startswith(b"--", at):
+            if raw[at + 2 :].strip(b" \t\r\n"):
+                raise bad("something follows the form's closing boundary")
             return parts
-        head_end = raw.find(b"\r\n\r\n", at)
-        end = raw.find(b"\r\n" + mark, at)
-        if head_end < 0 or end < head_end or len(parts) >= PARTS:
-            raise bad
-        parts.append(_part(raw, at, head_end, end, seen))
-        at = end + 2
+        if len(parts) >= PARTS:
+            raise bad(f"the form has more than {PARTS} parts")
+        part, at = _part(raw, at, mark, seen)
+        parts.append(part)
 
 
-def _part(raw: bytes, at: int, head_end: int, end: int, seen: dict[str, int]) -> Part:
-    head = raw[at:head_end].decode("utf-8", "replace")
-    if "content-transfer-encoding" in head.lower() and not re.search(r"(?i)encoding:\s*(?:binary|7bit|8bit)", head):
-        raise WireError("bad_multipart", "a form field has a transfer encoding, which RFC 7578 does away with")
-    name_found, file_found = _NAME.search(head), _FILENAME.search(head)
-    name = name_found[1] if name_found else ""
-    count = seen[name] = seen.get(name, 0) + 1
-    path = f"/{escape(name)}" if count == 1 else f"/{escape(name)}/{count}"
+def _part(raw: bytes, at: int, mark: bytes, seen: dict[str, int]) -> tuple[Part, int]:
+    """The part whose delimiter's boundary ends at `at`, and where the next delimiter begins."""
+    line = _AFTER_DELIMITER.match(raw, at)
+    if line is None:
+        raise bad("a line begins with the boundary but goes on; choose a boundary that no value holds")
+    # from the delimiter's own line break on, so that a boundary among the header lines is seen
+    mark_at = raw.find(b"\n" + mark, line.end() - 1) + 1
+    if mark_at == 0:
+        raise bad("the form has no closing boundary")
+    end = mark_at - 2
+    head_end = raw.find(b"\r\n\r\n", line.end(), mark_at)
+    if head_end < 0 or end < head_end + 4 or raw[end : end + 1] != b"\r":
+        raise bad("a part is not header lines, an empty line, a value and a CRLF before the next boundary")
+    head = read_head(raw[line.end() : head_end])
+    count = seen[head.name] = seen.get(head.name, 0) + 1
+    path = f"/{escape(head.name)}" if count == 1 else f"/{escape(head.name)}/{count}"
     start = head_end + 4
-    text = ""
-    if file_found is None:
-        try:
-            text = raw[start:end].decode()
-        except UnicodeDecodeError as error:
-            raise WireError("not_utf8", "a text field of the form is not UTF-8") from error
-    return Part(path, name, text, file_found[1] if file_found else "", start, end)
+    text = "" if head.filename else _text(raw[start:end], head.charset)
+    return Part(path, head.name, text, head.filename, start, end), mark_at
+
+
+def _text(value: bytes, charset: str) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise WireError("not_utf8", "a text field of the form is not UTF-8") from error
+    check_charset(charset, text)
+    return text

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.codec import Refusal, StreamCodec, Usage
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector
+from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.form_head import bad
 from sigmaguard.wire.multipart import Form
 from sigmaguard.wire.openai_shared import as_object, collect_error, error_body, model_of, streams, usage_of
 from sigmaguard.wire.openai_text_stream import TextStream
+
+_OPAQUE_FIELDS = OPAQUE_KEYS | {"language", "timestamp_granularities[]"}
 
 
 class SimpleCodec:
@@ -43,14 +46,13 @@ class SimpleCodec:
         return collector.segments
 
     def decode_form(self, form: Form) -> list[Segment]:
-        """The text fields and file names of a multipart form."""
+        """The text fields and file names of a multipart form. Raises WireError where it names two models."""
+        if sum(part.name == "model" for part in form.parts) > 1:
+            raise bad("the form holds `model` twice; servers differ in which one counts")
         segments: list[Segment] = []
         for part in form.parts:
-            if (
-                part.text
-                and part.name not in OPAQUE_KEYS
-                and part.name not in ("language", "timestamp_granularities[]")
-            ):
+            # prose under a name that holds identifiers and enums is text all the same
+            if part.text and not (part.name in _OPAQUE_FIELDS and is_word(part.text)):
                 segments.append(Segment(part.path, self._fields.get(part.name, Origin.USER), part.text, "user"))
             if part.filename:
                 segments.append(Segment(part.path + "~filename", Origin.DOCUMENT, part.filename, "user"))

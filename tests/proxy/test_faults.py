@@ -176,6 +176,18 @@ async def test_a_form_where_json_belongs_is_refused() -> None:
         assert (status, error_of(CHAT, raw)) == (400, ("invalid_request_error", "bad_multipart"))
 
 
+@pytest.mark.parametrize(
+    ("boundary", "body"),
+    [("xboundary=y; boundary=x", b"--x--"), ("boundary=y; boundary=x", b"--x--"), ("boundary=x", b"--x--y")],
+)
+async def test_a_form_that_upstreams_read_otherwise_never_leaves(boundary: str, body: bytes) -> None:
+    async with gateway(POLICY, script=whole(completion("ok"))) as gate:
+        headers = {"Content-Type": f"multipart/form-data; {boundary}"}
+        status, raw = await gate.answer("/v1/audio/transcriptions", body, headers=headers)
+        assert (status, error_of(CHAT, raw)) == (400, ("invalid_request_error", "bad_multipart"))
+        assert gate.provider.received == []
+
+
 async def test_a_caller_that_hangs_up_while_sending() -> None:
     async with gateway(POLICY) as gate, asyncio.timeout(DEADLINE_S):
         _, writer = await asyncio.open_connection("127.0.0.1", gate.plane.port)
