@@ -16,6 +16,7 @@ from sigmaguard.wire.pointer import escape
 
 _AFTER_DELIMITER = re.compile(rb"[ \t]*\r\n")
 PARTS = 1_000  # a form of more fields than this is no request to a model
+HEAD_BYTES = 4_096  # of one part's header lines; a file's name is at most 255 characters, percent-encoded 3,060
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -87,6 +88,8 @@ def _part(raw: bytes, at: int, mark: bytes, seen: dict[str, int]) -> tuple[Part,
     head_end = raw.find(b"\r\n\r\n", line.end(), mark_at)
     if head_end < 0 or end < head_end + 4 or raw[end : end + 1] != b"\r":
         raise bad("a part is not header lines, an empty line, a value and a CRLF before the next boundary")
+    if head_end - line.end() > HEAD_BYTES:
+        raise bad(f"a part's header lines are longer than {HEAD_BYTES} bytes")
     head = read_head(raw[line.end() : head_end])
     count = seen[head.name] = seen.get(head.name, 0) + 1
     path = f"/{escape(head.name)}" if count == 1 else f"/{escape(head.name)}/{count}"

@@ -175,6 +175,10 @@ def test_a_part_head_of_two_readings_is_refused(head: str, told: str) -> None:
     assert told in refusal(TYPE, form((head, b"text")))
 
 
+def test_a_part_head_of_pages_is_refused() -> None:
+    assert "longer than" in refusal(TYPE, form(field("a" * 5_000, "b")))
+
+
 def test_a_part_head_that_is_not_utf8_is_refused() -> None:
     assert "not UTF-8" in refusal(TYPE, form(field("a", "b")).replace(b'"a"', b'"\xff"'))
 
