@@ -178,7 +178,7 @@ async def test_a_form_where_json_belongs_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("boundary", "body"),
-    [("xboundary=y; boundary=x", b"--x--"), ("boundary=y; boundary=x", b"--x--"), ("boundary=x", b"--x--y")],
+    [("xboundary=y; boundary=x", b"--y--"), ("boundary=y; boundary=x", b"--y--"), ("boundary=x", b"--x--y")],
 )
 async def test_a_form_that_upstreams_read_otherwise_never_leaves(boundary: str, body: bytes) -> None:
     async with gateway(POLICY, script=whole(completion("ok"))) as gate:
