@@ -4,14 +4,16 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 
+import msgspec
 from aiohttp import web
 
 from sigmaguard.decide import STRENGTH
 from sigmaguard.digests import Digests
 from sigmaguard.mask import Vault
-from sigmaguard.model import Action, Fault, Mode, Segment, Subject, Timing, Verdict
+from sigmaguard.model import Action, Fault, Finding, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Usage
+from sigmaguard.wire.fields import shown_pointer
 from sigmaguard.wire.multipart import Form
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
@@ -170,8 +172,8 @@ class Exchange:
             intended=decisive.intended._value_,
             rule=decisive.rule,
             score=max([verdict.score for verdict in verdicts]) if verdicts else 0.0,
-            input_findings=tuple(finding for verdict in self.input for finding in verdict.findings),
-            output_findings=self.output.findings if self.output else (),
+            input_findings=tuple(_shown(finding) for verdict in self.input for finding in verdict.findings),
+            output_findings=tuple(map(_shown, self.output.findings)) if self.output else (),
             faults=(*self.faults, *(fault for verdict in verdicts for fault in verdict.faults)),
             outcomes=tuple(pair for verdict in verdicts for pair in verdict.outcomes),
             timings=self.timings,
@@ -188,6 +190,12 @@ class Exchange:
             trace=self.trace.packed() if self.trace else "",
             content=(self.raw, self.content or b"") if identity and identity.keep_content else None,
         )
+
+
+def _shown(finding: Finding) -> Finding:
+    """A finding as records tell it: object keys that a caller could have chosen to say something are `*`."""
+    path = shown_pointer(finding.path)
+    return finding if path == finding.path else msgspec.structs.replace(finding, path=path)
 
 
 def _strength(verdict: Verdict) -> int:

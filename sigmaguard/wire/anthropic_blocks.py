@@ -4,7 +4,8 @@ from typing import Any
 
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
-from sigmaguard.wire.fields import Collector, is_word
+from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.opaque import is_sealed
 
 _ORIGIN_OF_BLOCK = {
     "tool_use": Origin.TOOL_CALL,
@@ -49,7 +50,7 @@ def collect_block(collector: Collector, path: str, block: Any, origin: Origin, r
     origin = _ORIGIN_OF_BLOCK.get(kind, origin) if isinstance(kind, str) else origin
     for key, value in block.items():
         place = f"{path}/{pointer.escape(key)}"
-        if key == "data" and kind == "redacted_thinking" and type(value) is str and is_word(value):
+        if key == "data" and kind == "redacted_thinking" and type(value) is str and is_sealed(value):
             continue  # redacted thinking is encrypted by the provider: nobody but it can read or write it
         if key == "input":
             collector.walk(place, value, Origin.TOOL_CALL, role, message, frozenset())

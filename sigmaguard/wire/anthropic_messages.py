@@ -23,7 +23,7 @@ class MessagesCodec:
     def decode_request(self, body: object) -> list[Segment]:
         """System prompt, messages with all their blocks, tools, and every field nobody knows."""
         given = as_object(body)
-        collector = Collector()
+        collector = Collector(is_request=True)
         system = given.get("system")
         if isinstance(system, str):
             collector.text("/system", system, Origin.SYSTEM, "system", "/system")
@@ -35,7 +35,7 @@ class MessagesCodec:
                 collect_message(collector, f"/messages/{at}", message)
         elif messages is not None:
             collector.walk("/messages", messages, Origin.USER)
-        for key in ("tools", "tool_choice"):
+        for key in ("tools", "tool_choice", "thinking"):
             if key in given:
                 collector.walk(f"/{key}", given[key], Origin.TOOL_DEFINITION)
         collector.rest(given, _REQUEST)

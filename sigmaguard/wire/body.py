@@ -7,9 +7,10 @@ import orjson
 
 from sigmaguard.errors import WireError
 from sigmaguard.wire.codec import Edit
+from sigmaguard.wire.fields import may_hide, shown_pointer
 from sigmaguard.wire.locate import locate
 
-_DUPLICATE = "an object holds the key `{}` twice; parsers differ in which one counts, so it is refused"
+_DUPLICATE = "an object holds {} twice; parsers differ in which one counts, so it is refused: name each key once"
 
 
 def parse_body(raw: bytes) -> object:
@@ -74,7 +75,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise WireError("duplicate_key", _DUPLICATE.format(key[:64]))
+                raise WireError("duplicate_key", _DUPLICATE.format("a key" if may_hide(key) else f"the key `{key}`"))
             seen.add(key)
     return result
 
@@ -98,7 +99,7 @@ def encode_edits(raw: bytes, edits: Sequence[Edit]) -> bytes:
         pieces += (raw[at:start], orjson.dumps(apply_edits(_text(raw[start:end]), by_path[path])))
         at = end
     if len(spans) != len(by_path):
-        raise WireError("not_text", f"no text stands at `{min(by_path.keys() - spans.keys())}`")
+        raise WireError("not_text", f"no text stands at `{shown_pointer(min(by_path.keys() - spans.keys()))}`")
     pieces.append(raw[at:])
     return b"".join(pieces)
 

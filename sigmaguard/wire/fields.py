@@ -1,18 +1,18 @@
 """Finding texts in a body by a table of fields. Every string is a segment unless a table declares it opaque.
 
 A field nobody knows is walked whole, so a provider's new field is inspected before we hear of it.
-Opaque is what an identifier, an enum or binary data looks like: a text with spaces under an opaque key,
-or words where base64 should be, is inspected all the same.
+Opaque is what an identifier, an enum or binary data looks like: a text, a credential or words with underscores
+under an opaque key, and base64 of text where a picture should be, are inspected all the same.
 """
 
-from binascii import Error, a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
 from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.locate import key_pointer
-from sigmaguard.wire.pointer import escape
+from sigmaguard.wire.opaque import is_binary, is_model_name, is_sealed, is_word
+from sigmaguard.wire.pointer import KEY, escape
 
 # Identifiers and enums: never text that a model reads as text.
 OPAQUE_KEYS = frozenset(
@@ -31,8 +31,12 @@ OPAQUE_KEYS = frozenset(
 )
 # Keys under which base64 of pictures, sound and files stands.
 BINARY_KEYS = frozenset({"data", "file_data", "result", "audio", "b64_json", "partial_image_b64", "delta"})
-# Log-probabilities repeat a text token by token; where the text is edited they are taken out (`clear_beside`).
+# Ciphertext that only the provider reads: thousands of characters, and different each time.
+SEALED_KEYS = frozenset({"encrypted_content", "encrypted_index", "signature", "obfuscation"})
+# Log-probabilities repeat an answer's text token by token; where it is edited they are taken out (`clear_beside`).
+# A caller can call anything so: in a request they are walked.
 OPAQUE_TREES = frozenset({"logprobs"})
+_NO_TREES: frozenset[str] = frozenset()
 LEAST_BINARY = 256  # characters of base64 that are taken for a file; less is read as text
 LONG_KEY = 16  # an object key of this length, or one that is no name, may be text somebody hid there
 # Names that long which schemas and endpoints really use.
@@ -42,18 +46,23 @@ _NAMES = frozenset(
         *("exclusiveMaximum", "contentMediaType", "minContains", "maxContains", "dependentRequired"),
         *("parallel_tool_calls", "max_completion_tokens", "presence_penalty", "frequency_penalty"),
         *("prompt_tokens_details", "completion_tokens_details", "content_filter_results", "reasoning_details"),
+        *("include_obfuscation", "structuredContent"),
     }
+    | OPAQUE_KEYS
 )
-_TEXT_MEDIA = ("text/", "application/json", "application/xml", "application/javascript", "application/x-")
+_INDEX = 6  # digits of the longest array index; more of them in a pointer are a key
+# What calls itself text is inspected whatever its bytes look like; of all else the bytes decide.
+_TEXT_MEDIA = ("text/", "application/json", "application/xml", "application/javascript")
 
 
 class Collector:
-    """Collects the segments of one body."""
+    """Collects the segments of one body; of a request nothing is left out for the tree it stands in."""
 
-    __slots__ = ("segments",)
+    __slots__ = ("_trees", "segments")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_request: bool = False) -> None:
         self.segments: list[Segment] = []
+        self._trees = _NO_TREES if is_request else OPAQUE_TREES
 
     def text(self, path: str, text: object, origin: Origin, role: str = "", message: str = "") -> None:
         """One string; anything else is walked."""
@@ -104,7 +113,7 @@ class Collector:
             if kind is str:
                 if inner and not (opaque and _is_opaque(key, inner, value, opaque)):
                     self.segments.append(Segment(f"{path}/{escape(key)}", origin, inner, role, message))
-            elif (kind is dict or kind is list) and not (opaque and key in OPAQUE_TREES):
+            elif (kind is dict or kind is list) and not (opaque and key in self._trees):
                 self.walk(f"{path}/{escape(key)}", inner, origin, role, message, opaque)
             if may_hide(key):
                 self.segments.append(Segment(key_pointer(f"{path}/{escape(key)}"), origin, key, role, message))
@@ -123,17 +132,14 @@ _WALKED = frozenset({str, dict, list})
 def _is_opaque(key: str, text: str, beside: Mapping[str, Any], opaque: frozenset[str]) -> bool:
     """Whether a string is an identifier, an enum or binary data by its key and by its looks."""
     if key in opaque:
-        return is_word(text)
+        if key in SEALED_KEYS:
+            return is_sealed(text)
+        return is_word(text) or (key == "model" and is_model_name(text))
     if key in BINARY_KEYS and len(text) >= LEAST_BINARY:
         media = beside.get("media_type", beside.get("mime_type"))
-        if not (isinstance(media, str) and media.startswith(_TEXT_MEDIA)) and _is_base64(text):
+        if not (isinstance(media, str) and media.lower().startswith(_TEXT_MEDIA)) and is_binary(text):
             return True
     return is_binary_url(text)
-
-
-def is_word(text: str) -> bool:
-    """Whether a string has no white space, as identifiers and enums have none."""
-    return " " not in text and "\n" not in text and "\t" not in text
 
 
 def may_hide(key: str) -> bool:
@@ -141,17 +147,21 @@ def may_hide(key: str) -> bool:
     return (len(key) >= LONG_KEY and key not in _NAMES) or not key.replace("-", "_").replace(".", "_").isidentifier()
 
 
+def shown_pointer(path: str) -> str:
+    """A pointer as logs, records and errors may tell it: a key that could hold text is `*`."""
+    return "/".join([_shown(token) for token in path.split("/")])
+
+
+def _shown(token: str) -> str:
+    name, tail = (token.removesuffix(KEY), KEY) if token.endswith(KEY) else (token, "")
+    if not name or (len(name) <= _INDEX and name.isascii() and name.isdecimal()):
+        return token
+    return "*" + tail if may_hide(name) else token
+
+
 def is_binary_url(text: str) -> bool:
     """Whether a string is a data URL of a picture, sound or file, and nothing but that."""
     if not text.startswith("data:"):
         return False
     mark = text.find(";base64,", 5, 128)
-    return mark > 0 and not text.startswith(_TEXT_MEDIA, 5) and _is_base64(text[mark + 8 :])
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        a2b_base64(text, strict_mode=True)
-    except (Error, ValueError):  # ValueError: not ASCII
-        return False
-    return True
+    return mark > 0 and not text[5:mark].lower().startswith(_TEXT_MEDIA) and is_binary(text, mark + 8)

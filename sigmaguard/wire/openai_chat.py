@@ -1,5 +1,6 @@
 """OpenAI chat completions: `/v1/chat/completions`, whole requests and answers."""
 
+import re
 from typing import Any
 
 from sigmaguard.model import Origin, Segment
@@ -21,6 +22,8 @@ _DEFINITIONS = ("tools", "functions", "response_format", "tool_choice", "functio
 _REQUEST = frozenset({"model", "messages", "prediction", "stream", "stream_options", "logit_bias", *_DEFINITIONS})
 _ANSWER = frozenset({"id", "object", "model", "created", "choices", "error"})
 _CHOICE = frozenset({"message", "index", "finish_reason", "logprobs"})
+_TOKEN_ID = re.compile(r"[0-9]{1,7}\Z")  # of vocabularies under ten million tokens
+_NUMBERS = (int, float)
 # Where the messages of nearly every body stand, with their contents
 _PLACES = tuple((f"/messages/{at}", f"/messages/{at}/content") for at in range(512))
 
@@ -34,7 +37,7 @@ class ChatCodec:
     def decode_request(self, body: object) -> list[Segment]:
         """Messages, tool definitions, schemas, predictions, and every field nobody knows."""
         given = as_object(body)
-        collector = Collector()
+        collector = Collector(is_request=True)
         messages = given.get("messages")
         if isinstance(messages, list):
             _collect_messages(collector, messages)
@@ -45,6 +48,10 @@ class ChatCodec:
                 collector.walk(f"/{key}", given[key], Origin.TOOL_DEFINITION)
         if "prediction" in given:
             collector.walk("/prediction", given["prediction"], Origin.ASSISTANT, "assistant")
+        if "stream_options" in given:
+            collector.walk("/stream_options", given["stream_options"], Origin.DOCUMENT)
+        if "logit_bias" in given:
+            _collect_bias(collector, given["logit_bias"])
         collector.rest(given, _REQUEST)
         return collector.segments
 
@@ -91,6 +98,13 @@ class ChatCodec:
     def usage(self, body: object) -> Usage:
         """Token counts."""
         return usage_of(body)
+
+
+def _collect_bias(collector: Collector, bias: Any) -> None:
+    """Token biases: all but numbers under token ids, which are too many to look at each."""
+    if isinstance(bias, dict):
+        bias = {key: value for key, value in bias.items() if not _TOKEN_ID.match(key) or type(value) not in _NUMBERS}
+    collector.walk("/logit_bias", bias, Origin.DOCUMENT)
 
 
 def _collect_messages(collector: Collector, messages: list[Any]) -> None:

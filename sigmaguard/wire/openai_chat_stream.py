@@ -8,7 +8,8 @@ import orjson
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.fields import Collector, is_word
+from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
 from sigmaguard.wire.stream_shape import Shape, shape_of
 

@@ -21,7 +21,7 @@ class ResponsesCodec:
     def decode_request(self, body: object) -> list[Segment]:
         """Instructions, input as text or items, tools, formats, and every field nobody knows."""
         given = as_object(body)
-        collector = Collector()
+        collector = Collector(is_request=True)
         collector.text("/instructions", given.get("instructions"), Origin.SYSTEM, "system", "/instructions")
         source = given.get("input")
         if isinstance(source, list):
@@ -29,7 +29,7 @@ class ResponsesCodec:
                 collect_item(collector, f"/input/{at}", item, Origin.USER)
         else:
             collector.text("/input", source, Origin.USER, "user", "/input")
-        for key in ("tools", "text", "tool_choice"):
+        for key in ("tools", "text", "tool_choice", "stream_options"):
             if key in given:
                 collector.walk(f"/{key}", given[key], Origin.TOOL_DEFINITION)
         if "prompt" in given:

@@ -25,7 +25,7 @@ class SimpleCodec:
     def decode_request(self, body: object) -> list[Segment]:
         """The table's fields, and every field nobody knows."""
         given = as_object(body)
-        collector = Collector()
+        collector = Collector(is_request=True)
         for key, origin in self._fields.items():
             if key in given:
                 collector.walk(f"/{key}", given[key], origin)

@@ -215,6 +215,25 @@ EXCHANGES: dict[str, Sequence[Segment]] = {
         tools=[{"type": "function", "function": {"name": "f", "parameters": {
             "type": "object", "properties": {"a": {"type": "string", "description": ATTACK}}}}}],
     ),
+    "as base64 of a picture in a text": chat(user(f"data:image/png;base64,{_base64(ATTACK * 5)}")),
+    "in a file that calls itself binary": chat({"role": "user", "content": [{"type": "file", "file": {
+        "file_data": f"data:application/octet-stream;base64,{_base64(ATTACK * 5)}"}}]}),
+    "in a picture of text": chat({"role": "user", "content": [{"type": "image_url", "image_url": {
+        "url": "data:image/svg+xml;base64," + _base64(f"<svg><text>{ATTACK}</text></svg>")}}]}),
+    "in an identifier, with underscores": chat(user("Hi"), id=ATTACK.replace(" ", "_")),
+    "in an enum, with no-break spaces": chat(user("Hi"), service_tier=ATTACK.replace(" ", "\u00a0")),
+    "in a schema's format": chat(
+        user("Hi"),
+        tools=[{"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "properties": {"a": {"type": "string", "format": ATTACK.replace(" ", "_")}}}}}],
+    ),
+    "in a property called logprobs": chat(
+        user("Hi"),
+        tools=[{"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "properties": {"logprobs": {"type": "string", "description": ATTACK}}}}}],
+    ),
+    "in a stream option": chat(user("Hi"), stream_options={"a": ATTACK}),
+    "as a token to favour": chat(user("Hi"), logit_bias={ATTACK: 1}),
     "in an attached text": chat(
         user("Summarise this file", f"notes.txt: {ATTACK}")
     ),

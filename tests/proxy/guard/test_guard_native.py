@@ -213,3 +213,13 @@ def test_what_is_kept_is_bounded_scoped_and_forgotten() -> None:
     brief = Kept(seconds=0.0)
     brief.keep(mine, "1", Issued({"<A_1>": "x"}))
     assert brief.find(mine, "1") is None
+
+
+async def test_a_key_that_a_caller_chose_is_not_written_into_the_record(guard: GuardPlane) -> None:
+    key = f"note {CODE}"
+    asked = {"messages": [{"role": "user", "content": "hello", "metadata": {key: "1"}}]}
+    _, said, _ = await guard.ask(PATH, asked)
+    assert (said["action"], said["rule"]) == ("block", "leak.launch_code")
+    record = guard.last()
+    assert [one.path for one in record.input_findings] == ["/messages/0/metadata/*~key"]
+    assert "ABCDEF" not in repr(record)
