@@ -1,5 +1,7 @@
 """Anthropic messages as a stream: content blocks that start, grow and stop."""
 
+import re
+from binascii import Error, a2b_base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +11,18 @@ from sigmaguard.model import Origin
 from sigmaguard.wire import anthropic_shared, pointer
 from sigmaguard.wire.anthropic_blocks import collect_block, collect_message
 from sigmaguard.wire.codec import Delta, Frame, Refusal
+from sigmaguard.wire.delta_places import DeltaPlaces, Found
 from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import number_of, parse_event
+from sigmaguard.wire.sse_fields import known_name, read_lines
 from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KIND_OF_KEY = {"text": "text_delta", "partial_json": "input_json_delta", "thinking": "thinking_delta"}
-_OPAQUE_DELTAS = frozenset({"type", "signature", "encrypted_content"})
+_SEALED_DELTAS = frozenset({"signature", "encrypted_content"})
+_COMPLETE = frozenset({"citation"})  # an object that comes whole
+_LEAST_SEALED = 64  # characters of base64; a provider's are hundreds, and a key may look like a shorter one
+_LEGIBLE = re.compile(rb"[\x20-\x7e]{32}")  # in the decoded bytes; random ones hold this once in 10^14
 
 
 class MessagesStream:
@@ -23,11 +31,13 @@ class MessagesStream:
     def __init__(self) -> None:
         self._channels: dict[int, list[str]] = {}  # of every block that is open
         self._kinds = dict(_KIND_OF_KEY)
+        self._places = DeltaPlaces()
         self._started = False
         self._output_tokens = 0
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
         """One event. Raises WireError where its data is not a JSON object."""
+        raw, event = read_lines(raw, event)
         if not data:
             return Frame(raw, None, event)
         body = parse_event(data)
@@ -63,22 +73,25 @@ class MessagesStream:
     def _delta(self, index: int, delta: dict[str, Any], collector: Collector) -> tuple[Delta, ...]:
         deltas: list[Delta] = []
         for key, value in delta.items():
-            if key in _OPAQUE_DELTAS and isinstance(value, str):
+            if isinstance(value, str) and (_is_sealed(value) if key in _SEALED_DELTAS else _is_kind(key, value)):
                 continue
             path = f"/delta/{pointer.escape(key)}"
-            if isinstance(value, str):
+            if isinstance(value, str) and "/" not in key:
                 if not value:
                     continue
                 channel = f"{index}/{key}"
-                names = self._channels.setdefault(index, [])
-                if channel not in names:
-                    names.append(channel)
-                    self._kinds.setdefault(key, str(delta.get("type", key)))
+                self._kinds.setdefault(key, str(delta.get("type", key)))
                 is_json = key == "partial_json"
                 origin = Origin.TOOL_CALL if is_json else Origin.ASSISTANT
                 deltas.append(Delta(channel, path, origin, value, is_json))
-            else:
+            elif key in _COMPLETE:
                 collector.walk(path, value, Origin.DOCUMENT)
+            else:
+                found = Found(str(index), delta, "/delta", deltas, collector)
+                self._places.collect(found, "/delta", {key: value}, Origin.DOCUMENT)
+        if deltas:
+            names = self._channels.setdefault(index, [])
+            names += (name for name in dict.fromkeys(one.channel for one in deltas) if name not in names)
         return tuple(deltas)
 
     def shape(self, frame: Frame, data: bytes) -> Shape | None:
@@ -90,10 +103,13 @@ class MessagesStream:
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came."""
+        if frame.wholes:
+            self._places.leave(frame, {})
         return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""
+        self._places.leave(frame, texts)
         for path, text in texts.items():
             pointer.put(frame.body, path, text)
         assert isinstance(frame.body, dict)
@@ -102,7 +118,9 @@ class MessagesStream:
     def fragment(self, channel: str, text: str) -> bytes:
         """An event that adds text to a block."""
         index, _, key = channel.partition("/")
-        delta = {"type": self._kinds.get(key, key), key: text}
+        delta = self._places.wrapped(channel, text)
+        if delta is None:
+            delta = {"type": self._kinds.get(key, key), key: text}
         return _event("content_block_delta", {"type": "content_block_delta", "index": int(index), "delta": delta})
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -124,6 +142,25 @@ class MessagesStream:
         return b"".join(pieces)
 
 
+def _is_kind(key: str, text: str) -> bool:
+    return key == "type" and is_word(text)
+
+
+def _is_sealed(text: str) -> bool:
+    """Whether a string is what a provider signs or encrypts: base64 of bytes that nobody can read."""
+    if len(text) < _LEAST_SEALED:
+        return False
+    try:
+        sealed = a2b_base64(text, strict_mode=True)
+    except (Error, ValueError):  # ValueError: not ASCII
+        return False
+    try:
+        sealed.decode()
+    except UnicodeDecodeError:
+        return _LEGIBLE.search(sealed) is None
+    return False
+
+
 def _rest(collector: Collector, body: dict[str, Any], known: set[str]) -> None:
     for key, value in body.items():
         if key not in known and type(value) in (str, dict, list):
@@ -131,4 +168,4 @@ def _rest(collector: Collector, body: dict[str, Any], known: set[str]) -> None:
 
 
 def _event(name: str, body: object) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(body))
+    return b"event: %b\ndata: %b\n\n" % (known_name(name).encode(), orjson.dumps(body))

@@ -39,7 +39,8 @@ class Delta(msgspec.Struct, frozen=True):
 class Frame(msgspec.Struct, frozen=True):
     """One server-sent event, decoded.
 
-    `raw` are the event's bytes as received, terminator included; `body` the parsed JSON of its
+    `raw` are the event's bytes as received, terminator included, but for lines nobody inspects
+    (`sse_fields`); `body` the parsed JSON of its
     data, None where it has none (`[DONE]`, comments, pings, an unknown event). `deltas` are
     fragments, `wholes` complete texts (a `done` event that repeats everything), `closes` channels
     whose text is complete once this frame goes out: held text must be sent before it. `ends` marks

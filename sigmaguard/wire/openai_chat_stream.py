@@ -5,12 +5,15 @@ from typing import Any
 
 import orjson
 
+from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.delta_places import DeltaPlaces, Found
+from sigmaguard.wire.fields import Collector, may_hide
 from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
+from sigmaguard.wire.sse_fields import read_lines
 from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_fingerprint", "service_tier", "error"}) | {
@@ -19,7 +22,12 @@ _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_finge
 _PLAIN_CHUNK = (_CHUNK - {"error"}) | {"usage"}
 _PLAIN = "/choices/0/delta/content"
 _CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
-_QUIET = frozenset({"role", "tool_calls", "function_call", "audio"})
+_QUIET = frozenset({"role", "tool_calls", "function_call", "audio", "call", "custom", "at"})  # the last: our channels
+# Complete in the chunk that brings them: clients list them one by one, and half an address serves nobody.
+_COMPLETE = frozenset({"annotations", "citations", "images"})
+_FIELDS = frozenset({"content", "reasoning", "reasoning_content", "refusal"})  # the texts providers send
+_NAME_CHARS = 1024  # of a function's name that are kept: its parts are looked at together
+_NAMES = 512  # of functions in one stream
 _OWN = frozenset({"choices", "usage", "sigmaguard", "obfuscation", "error"})  # of a chunk, never repeated in ours
 
 
@@ -27,16 +35,22 @@ class ChatStream:
     """One streamed answer: a channel a choice and kind of text, and one a tool call.
 
     Channels: `0/content`, `0/refusal`, any other string of a delta, `0/call/1` (arguments),
-    `0/custom/1` (a custom tool's input), `0/function_call`, `0/audio` (the transcript).
+    `0/custom/1` (a custom tool's input), `0/function_call`, `0/audio` (the transcript), and
+    `0/at/a/#/b` for the text at a place of a nested field. A function's name is never held back, since
+    clients act on the chunk that brings it: what has come of it so far is looked at again with every part.
     """
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
         self._open: dict[int, set[str]] = {}
         self._finished: set[int] = set()
+        self._places = DeltaPlaces()
+        self._names: dict[str, str] = {}
+        self._before: dict[str, str] = {}  # by pointer: what has left of a name before this frame's part
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
-        """A chunk's fragments. Raises WireError where the data is not JSON."""
+        """A chunk's fragments. Raises WireError where the data is not JSON, or has text at too many places."""
+        raw, event = read_lines(raw, event)
         if not data:
             return Frame(raw, None, event)
         if data == b"[DONE]":
@@ -50,6 +64,7 @@ class ChatStream:
             self._last = body
             self._open.setdefault(plain[0], set()).add(plain[1].channel)
             return Frame(raw, body, event, plain[1:], plain=True)
+        self._before.clear()
         deltas: list[Delta] = []
         closes_now: list[str] = []
         collector = Collector()
@@ -77,10 +92,10 @@ class ChatStream:
         delta = choice.get("delta")
         if isinstance(delta, dict):
             before = len(deltas)
-            for key, value in delta.items():
-                if value is None or value == "":
-                    continue
-                self._field(index, key, value, f"/choices/{at}/delta/{pointer.escape(key)}", deltas, collector)
+            found = Found(str(index), delta, f"/choices/{at}/delta", deltas, collector)
+            for key in delta:
+                if delta[key] is not None and delta[key] != "":
+                    self._field(index, key, delta, f"/choices/{at}/delta", found)
             names.update(one.channel for one in deltas[before:])
         elif delta is not None:
             collector.walk(f"/choices/{at}/delta", delta, Origin.ASSISTANT, "assistant")
@@ -92,37 +107,67 @@ class ChatStream:
             names.clear()
             self._finished.add(index)
 
-    def _field(self, index: int, key: str, value: Any, path: str, deltas: list[Delta], collector: Collector) -> None:
-        if type(value) is str and key not in _QUIET and "/" not in key:
-            deltas.append(Delta(f"{index}/{key}", path, Origin.ASSISTANT, value))
+    def _field(self, index: int, key: str, delta: dict[str, Any], at: str, found: Found) -> None:
+        value, path = delta[key], f"{at}/{pointer.escape(key)}"
+        if type(value) is str and (key in _FIELDS or not (key in _QUIET or may_hide(key))):
+            found.deltas.append(Delta(f"{index}/{key}", path, Origin.ASSISTANT, value))
         elif key == "tool_calls" and isinstance(value, list):
-            for at, call in enumerate(value):
-                self._call(index, at, call, f"{path}/{at}", deltas, collector)
+            for number, call in enumerate(value):
+                self._call(f"{path}/{number}", number, call, found)
         elif key == "function_call" and isinstance(value, dict):
-            _function(f"{index}/function_call", value, path, deltas, collector)
+            self._function(f"{index}/function_call", path, value, found)
         elif key == "audio" and isinstance(value, dict):
-            for inner, text in value.items():
-                place = f"{path}/{pointer.escape(inner)}"
-                if inner == "transcript" and isinstance(text, str):
-                    deltas.append(Delta(f"{index}/audio", place, Origin.ASSISTANT, text))
-                else:
-                    collector.walk(path, {inner: text}, Origin.ASSISTANT, "assistant")
+            self._audio(path, value, found)
+        elif key in _COMPLETE:
+            found.collector.walk(path, value, Origin.ASSISTANT, "assistant")
         elif key != "role" or type(value) is not str or not is_word(value):
-            collector.walk(path, value, Origin.ASSISTANT, "assistant")
+            self._places.collect(found, at, {key: value}, Origin.ASSISTANT)
 
-    def _call(self, index: int, at: int, call: Any, path: str, deltas: list[Delta], collector: Collector) -> None:
+    def _audio(self, path: str, audio: dict[str, Any], found: Found) -> None:
+        for key, value in audio.items():
+            if key == "transcript" and isinstance(value, str):
+                found.deltas.append(Delta(f"{found.prefix}/audio", f"{path}/{key}", Origin.ASSISTANT, value))
+            elif key == "data":
+                found.collector.walk(path, {key: value}, Origin.ASSISTANT, "assistant")
+            else:
+                self._places.collect(found, path, {key: value}, Origin.ASSISTANT)
+
+    def _call(self, path: str, at: int, call: Any, found: Found) -> None:
         if not isinstance(call, dict):
-            collector.walk(path, call, Origin.TOOL_CALL)
+            self._places.collect(found, path, call, Origin.TOOL_CALL)
             return
         number = number_of(call.get("index"), at)
         for key, value in call.items():
-            place = f"{path}/{pointer.escape(key)}"
-            if key == "function" and isinstance(value, dict):
-                _function(f"{index}/call/{number}", value, place, deltas, collector)
-            elif key == "custom" and isinstance(value, dict):
-                _function(f"{index}/custom/{number}", value, place, deltas, collector)
+            if key in ("function", "custom") and isinstance(value, dict):
+                kind = "call" if key == "function" else key
+                self._function(f"{found.prefix}/{kind}/{number}", f"{path}/{key}", value, found)
             else:
-                collector.walk(path, {key: value}, Origin.TOOL_CALL)
+                self._places.collect(found, path, {key: value}, Origin.TOOL_CALL)
+
+    def _function(self, channel: str, path: str, function: dict[str, Any], found: Found) -> None:
+        for key, value in function.items():
+            place = f"{path}/{pointer.escape(key)}"
+            if key in ("arguments", "input") and isinstance(value, str):
+                if value:
+                    found.deltas.append(Delta(channel, place, Origin.TOOL_CALL, value, key == "arguments"))
+            elif key == "name" and type(value) is str:
+                if value:
+                    text = self._named(channel, place, value)
+                    found.collector.segments.append(Segment(place, Origin.TOOL_CALL, text, "assistant"))
+            else:
+                self._places.collect(found, path, {key: value}, Origin.TOOL_CALL)
+
+    def _named(self, channel: str, path: str, part: str) -> str:
+        """What has come of a function's name with this part; a provider that repeats the whole name adds nothing."""
+        before = self._names.get(channel, "")
+        if part == before:
+            return part
+        if channel not in self._names and len(self._names) >= _NAMES:
+            raise WireError("too_many_calls", f"the stream calls over {_NAMES} functions; ask for fewer at a time")
+        self._names[channel] = (before + part)[-_NAME_CHARS:]
+        if before:
+            self._before[path] = before
+        return before + part
 
     def shape(self, frame: Frame, data: bytes) -> Shape | None:
         """The shape of the chunks that only add text."""
@@ -133,6 +178,8 @@ class ChatStream:
 
     def keep(self, frame: Frame) -> bytes:
         """The chunk as it came."""
+        if frame.wholes:
+            self._places.leave(frame, {})
         return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
@@ -143,14 +190,19 @@ class ChatStream:
             if choice.get("logprobs"):
                 choice["logprobs"] = [] if isinstance(choice["logprobs"], list) else None
             return _event(frame.body)
+        self._places.leave(frame, texts)
         for path, text in texts.items():
-            pointer.put(frame.body, path, text)
+            # of a name that was looked at with its beginning, only the rest belongs into this chunk
+            pointer.put(frame.body, path, text.removeprefix(self._before.get(path, "")))
             pointer.clear_beside(frame.body, path, "logprobs")
         return _event(frame.body)
 
     def fragment(self, channel: str, text: str) -> bytes:
         """A chunk that adds text to a channel."""
         index, _, kind = channel.partition("/")
+        wrapped = self._places.wrapped(channel, text)
+        if wrapped is not None:
+            return b"" if not wrapped else _event(self._chunk(int(index), wrapped, None))
         kind, _, number = kind.partition("/")
         delta: dict[str, Any]
         match kind:
@@ -204,19 +256,6 @@ def _plain(body: Any) -> tuple[int, Delta] | None:
     ):
         return None
     return index, Delta(f"{index}/content", _PLAIN, Origin.ASSISTANT, text)
-
-
-def _function(channel: str, function: dict[str, Any], path: str, deltas: list[Delta], collector: Collector) -> None:
-    for key, value in function.items():
-        place = f"{path}/{pointer.escape(key)}"
-        if key in ("arguments", "input") and isinstance(value, str):
-            if value:
-                deltas.append(Delta(channel, place, Origin.TOOL_CALL, value, key == "arguments"))
-        elif type(value) is str:
-            if value:
-                collector.segments.append(Segment(place, Origin.TOOL_CALL, value, "assistant"))
-        else:
-            collector.walk(place, value, Origin.TOOL_CALL, "assistant")
 
 
 def _event(body: object) -> bytes:

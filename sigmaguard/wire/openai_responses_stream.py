@@ -8,9 +8,11 @@ import orjson
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
+from sigmaguard.wire.delta_places import DeltaPlaces, Found
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_responses_items import collect_item, collect_response
 from sigmaguard.wire.openai_shared import number_of, parse_event
+from sigmaguard.wire.sse_fields import known_name, read_lines
 from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
@@ -37,9 +39,11 @@ class ResponsesStream:
         self._number = 0  # of the next event to leave
         self._open: dict[str, _Channel] = {}
         self._response: dict[str, Any] = {}
+        self._places = DeltaPlaces()
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
         """One event. Raises WireError where its data is not a JSON object."""
+        raw, event = read_lines(raw, event)
         if not data:
             return Frame(raw, None, event)
         if data == b"[DONE]":
@@ -64,10 +68,22 @@ class ResponsesStream:
             )
             _collect_event(collector, kind, body, {"delta"})
             return Frame(raw, body, event, (delta,), tuple(collector.segments))
+        if kind.endswith(".delta") and isinstance(body.get("delta"), (dict, list)):
+            return self._nested(raw, event, kind, body)
         _collect_event(collector, kind, body, set())
         return Frame(
             raw, body, event, wholes=tuple(collector.segments), closes=self._closed_by(kind, body), ends=kind in _ENDS
         )
+
+    def _nested(self, raw: bytes, event: str, kind: str, body: dict[str, Any]) -> Frame:
+        """A delta that is no string: no event we know has one, and a client that reads it puts its texts together."""
+        found = Found(_name(kind, body), body, "", [], Collector())
+        origin = Origin.TOOL_CALL if "_call" in kind else Origin.ASSISTANT
+        self._places.collect(found, "", {"delta": body["delta"]}, origin)
+        for one in found.deltas:
+            self._open.setdefault(one.channel, _Channel(kind, body))
+        _collect_event(found.collector, kind, body, {"delta"})
+        return Frame(raw, body, event, tuple(found.deltas), tuple(found.collector.segments))
 
     def _closed_by(self, kind: str, body: dict[str, Any]) -> tuple[str, ...]:
         if kind == "response.output_item.done":
@@ -75,7 +91,7 @@ class ResponsesStream:
             closed = tuple(name for name, channel in self._open.items() if channel.index == index)
         elif kind.endswith(".done"):
             name = _name(kind.removesuffix(".done") + ".delta", body)
-            closed = (name,) if name in self._open else ()
+            closed = tuple(one for one in self._open if one == name or one.startswith(name + "/at/"))
         elif kind in _ENDS:
             return self._close_all()
         else:
@@ -96,6 +112,8 @@ class ResponsesStream:
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came; numbered anew once events of ours stand before it."""
+        if frame.wholes:
+            self._places.leave(frame, {})
         self._sent(frame)
         if self._added and isinstance(frame.body, dict):
             return self._renumbered(frame.body)
@@ -105,6 +123,7 @@ class ResponsesStream:
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""
         self._sent(frame)
+        self._places.leave(frame, texts)
         for path, text in texts.items():
             pointer.put(frame.body, path, text)
             pointer.clear_beside(frame.body, path, "logprobs")
@@ -124,7 +143,8 @@ class ResponsesStream:
     def fragment(self, channel: str, text: str) -> bytes:
         """A delta event that adds text to a channel, just before the event that closes it."""
         known = self._open.get(channel)
-        body: dict[str, Any] = {**(known.body if known else {"type": channel.partition("|")[0]}), "delta": text}
+        added = self._places.wrapped(channel, text) or {"delta": text}
+        body: dict[str, Any] = {**(known.body if known else {"type": channel.partition("|")[0]}), **added}
         if body["type"] == "response.output_text.delta":
             body["logprobs"] = []
         body["sequence_number"] = self._number
@@ -169,4 +189,4 @@ def _collect_event(collector: Collector, kind: str, body: dict[str, Any], known:
 
 
 def _event(body: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (str(body.get("type", "")).encode(), orjson.dumps(body))
+    return b"event: %b\ndata: %b\n\n" % (known_name(str(body.get("type", ""))).encode(), orjson.dumps(body))

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.codec import Refusal, StreamCodec, Usage
-from sigmaguard.wire.fields import OPAQUE_KEYS, Collector, is_word
+from sigmaguard.wire.fields import OPAQUE_KEYS, Collector
 from sigmaguard.wire.form_head import bad
 from sigmaguard.wire.multipart import Form
+from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import as_object, collect_error, error_body, model_of, streams, usage_of
 from sigmaguard.wire.openai_text_stream import TextStream
 

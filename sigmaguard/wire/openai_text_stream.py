@@ -8,8 +8,10 @@ import orjson
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
+from sigmaguard.wire.delta_places import DeltaPlaces, Found
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
+from sigmaguard.wire.sse_fields import read_lines
 from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KNOWN = frozenset({"id", "object", "model", "created", "choices", "delta", "error", "type", "system_fingerprint"}) | {
@@ -26,9 +28,11 @@ class TextStream:
         self._last: dict[str, Any] = {}
         self._open: set[str] = set()
         self._finished: set[str] = set()
+        self._places = DeltaPlaces()
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
         """One event. Raises WireError where its data is not a JSON object."""
+        raw, event = read_lines(raw, event)
         if not data:
             return Frame(raw, None, event)
         if data == b"[DONE]":
@@ -45,7 +49,7 @@ class TextStream:
             if delta:
                 deltas.append(Delta("delta", "/delta", self._origin, delta))
         elif delta is not None:
-            collector.walk("/delta", delta, self._origin)
+            self._places.collect(Found("delta", body, "", deltas, collector), "", {"delta": delta}, self._origin)
         choices = body.get("choices")
         if isinstance(choices, list):
             for at, choice in enumerate(choices):
@@ -55,9 +59,9 @@ class TextStream:
         elif choices is not None:
             collector.walk("/choices", choices, self._origin)
         ends = body.get("type") == "transcript.text.done"
-        if ends and "delta" in self._open:
-            closes_now.append("delta")
         self._open.update(one.channel for one in deltas)
+        if ends:
+            closes_now += sorted(name for name in self._open if name.partition("/")[0] == "delta")
         self._open.difference_update(closes_now)
         collector.rest(body, _KNOWN, self._origin)
         collect_error(collector, body)
@@ -67,15 +71,18 @@ class TextStream:
         if not isinstance(choice, dict):
             collector.walk(f"/choices/{at}", choice, self._origin)
             return
-        channel = f"{number_of(choice.get('index'), at)}/text"
+        index = number_of(choice.get("index"), at)
+        channel = f"{index}/text"
         text = choice.get("text")
         if isinstance(text, str):
             if text:
                 deltas.append(Delta(channel, f"/choices/{at}/text", self._origin, text))
         elif text is not None:
-            collector.walk(f"/choices/{at}/text", text, self._origin)
+            found = Found(str(index), choice, f"/choices/{at}", deltas, collector)
+            self._places.collect(found, f"/choices/{at}", {"text": text}, self._origin)
         if choice.get("finish_reason") is not None:
-            closes.append(channel)
+            mine = {one.channel for one in deltas} | self._open
+            closes += [channel, *sorted(name for name in mine if name.startswith(f"{index}/at/"))]
             self._finished.add(channel)
         for key, value in choice.items():
             if key not in _CHOICE:
@@ -90,10 +97,13 @@ class TextStream:
 
     def keep(self, frame: Frame) -> bytes:
         """The event as it came."""
+        if frame.wholes:
+            self._places.leave(frame, {})
         return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""
+        self._places.leave(frame, texts)
         for path, text in texts.items():
             pointer.put(frame.body, path, text)
             pointer.clear_beside(frame.body, path, "logprobs")
@@ -101,9 +111,18 @@ class TextStream:
 
     def fragment(self, channel: str, text: str) -> bytes:
         """An event that adds text to a channel."""
+        wrapped = self._places.wrapped(channel, text)
+        if wrapped is not None and channel.startswith("delta/"):
+            return _event("", {"type": "transcript.text.delta", **wrapped})
         if channel == "delta":
             return _event("", {"type": "transcript.text.delta", "delta": text})
-        choice = {"index": int(channel.partition("/")[0]), "text": text, "finish_reason": None, "logprobs": None}
+        choice: dict[str, Any] = {
+            "index": int(channel.partition("/")[0]),
+            "text": text,
+            "finish_reason": None,
+            "logprobs": None,
+        }
+        choice.update(wrapped or {})
         return _event("", {**self._base(), "choices": [choice]})
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -111,7 +130,7 @@ class TextStream:
         if refusal.kind != "sigmaguard_blocked" or "choices" not in self._last:
             return b"data: " + error_body(refusal) + b"\n\ndata: [DONE]\n\n"
         details = {"code": refusal.code, "message": refusal.message, "exchange": refusal.exchange}
-        indexes = sorted({int(name.partition("/")[0]) for name in self._open - self._finished}) or [0]
+        indexes = sorted({int(name.partition("/")[0]) for name in self._open - self._finished if name[0] != "d"}) or [0]
         choices = [
             {"index": index, "text": "", "finish_reason": "content_filter", "logprobs": None} for index in indexes
         ]

@@ -59,10 +59,11 @@ async def test_shadow_and_off_are_byte_identical(path: str, mode: Mode) -> None:
 
 @pytest.mark.parametrize("path", list(STREAMS))
 async def test_a_stream_that_needs_no_edit_keeps_its_bytes_of_text(path: str) -> None:
-    """Without a detector that acts, enforce gives the very bytes back."""
+    """Without a detector that acts, enforce gives the very bytes back, but for comments, which nobody inspects."""
     policy = policy_of(active(Words({"swordfish": "test.seen"}), Action.FLAG))
     async with gateway(policy, script=streamed(spread(STREAMS[path], 23))) as gate:
-        assert await gate.answer(path, ASK) == (200, b"".join(STREAMS[path]))
+        expected = b"".join(STREAMS[path]).replace(b": a comment\n", b":\n")
+        assert await gate.answer(path, ASK) == (200, expected)
 
 
 def told(raw: bytes) -> tuple[list[Any], dict[str, str]]:
@@ -87,6 +88,8 @@ def told(raw: bytes) -> tuple[list[Any], dict[str, str]]:
             taken |= take(delta, "content", f"{index}/content")
             for call in delta.get("tool_calls") or []:
                 taken |= take(call.get("function"), "arguments", f"{index}/call/{call['index']}")
+            for detail in delta.get("reasoning_details") or []:
+                taken |= take(detail, "text", f"{index}/detail")
         if str(body.get("type")).endswith(".delta"):
             taken |= take(body, "delta", f"{body['type']}/{body.get('item_id')}/{body.get('content_index')}")
         for key in ("text", "partial_json", "thinking"):
@@ -103,13 +106,19 @@ def test_any_chunking_of_the_bytes_gives_the_same_events_and_texts(data: st.Data
     texts = data.draw(
         st.lists(st.sampled_from(["a ", "sword", "fish ", "swordfish", "forbid", "den ", "fruit ", "ß🙂 "]), max_size=6)
     )
+    comments = data.draw(
+        st.lists(st.sampled_from([b": ping\n\n", b": swordfish\n", b"xdata: swordfish\r\n"]), max_size=3)
+    )
     match path:
         case "/v1/messages":
             pieces = message_stream(texts, ['{"a": "', *texts, '"}'])
         case "/v1/responses":
             pieces = response_stream(texts, ['{"a": "', *texts, '"}'])
         case _:
-            pieces = [*chat_stream(*texts)[:-2], *tool_stream('{"a": "' + "".join(texts) + '"}')[1:]]
+            nested = [chunk_of({"reasoning_details": [{"type": "reasoning.text", "text": one}]}) for one in texts]
+            pieces = [*chat_stream(*texts)[:-2], *nested, *tool_stream('{"a": "' + "".join(texts) + '"}')[1:]]
+    for comment in comments:
+        pieces.insert(data.draw(st.integers(0, len(pieces))), comment)
     raw = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=30)))
     parts = [raw[low:high] for low, high in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
