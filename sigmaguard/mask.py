@@ -7,8 +7,9 @@ from hashlib import blake2b
 
 from sigmaguard.model import Direction, Finding, Segment
 from sigmaguard.policy.pack import MaskConfig
-from sigmaguard.restore import Issued, Restorer, restore_text
+from sigmaguard.restore import Issued, Restorer, Span, restore_text
 from sigmaguard.synthetic import SHORTEST, synthetic
+from sigmaguard.url_trace import Allows
 from sigmaguard.wire.codec import Edit
 
 DEFAULT = MaskConfig()
@@ -70,13 +71,18 @@ class Vault:
             return made
         return self.placeholder(entity, value)
 
-    def restore(self, text: str, *, is_json: bool = False) -> str:
-        """A text with what this exchange issued turned back into values."""
-        return restore_text(text, self.issued(), is_json=is_json) if self else text
+    def restore(
+        self, text: str, *, is_json: bool = False, allows: Allows | None = None, kept: list[Span] | None = None
+    ) -> str:
+        """A text with what this exchange issued turned back into values, but inside URLs.
 
-    def restorer(self, *, is_json: bool = False) -> Restorer:
+        `allows` tells the hosts whose URLs are restored as well; `kept` takes the spans that were not.
+        """
+        return restore_text(text, self.issued(), is_json=is_json, allows=allows, kept=kept) if self else text
+
+    def restorer(self, *, is_json: bool = False, allows: Allows | None = None) -> Restorer:
         """Restores one streamed channel."""
-        return Restorer(self.issued(), is_json=is_json)
+        return Restorer(self.issued(), is_json=is_json, allows=allows)
 
     def issued(self) -> Issued:
         """Everything issued so far, ready to be looked for."""

@@ -3,12 +3,15 @@
 Tolerant of what models do to placeholders: other case, spaces or hyphens for the underscore, brackets
 escaped for HTML, JSON, Markdown or URLs, or left away. Only what this exchange issued is restored; a
 name that merely looks like one stays. Values that stand in for others (synthetic ones) are restored
-where they stand as they were issued.
+where they stand as they were issued. Inside a URL nothing is restored: whoever made the model write it would
+be sent the value.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
+
+from sigmaguard.url_trace import Allows, UrlTrace
 
 # <EMAIL_1>, &lt;EMAIL_1&gt;, \u003cEMAIL_1\u003e (at any depth of JSON), \<EMAIL_1\>, %3CEMAIL_1%3E
 _OPENERS = ("<", "&lt;", "&#60;", "&#x3c;", "%3c", "\uff1c")
@@ -124,27 +127,46 @@ def _normal(body: str) -> str:
     return _GAP.sub("_", body).upper()
 
 
-def restore_text(text: str, issued: Issued, *, is_json: bool) -> str:
-    """The text with everything issued replaced by the value it stands for."""
-    return _replaced(text, 0, len(text), issued, "" if is_json else None)
+Span = tuple[int, int]
 
 
-def _replaced(text: str, low: int, high: int, issued: Issued, context: str | None) -> str:
-    """text[low:high] restored; `context` is what JSON came before it (from the last quote), None for prose."""
+def restore_text(
+    text: str, issued: Issued, *, is_json: bool, allows: Allows | None = None, kept: list[Span] | None = None
+) -> str:
+    """The text with everything issued replaced by the value it stands for, but what stands inside a URL.
+
+    `allows` tells the hosts whose URLs are restored as well; `kept` takes the spans that were not.
+    """
+    trace = UrlTrace(allows, is_json=is_json)
+    return _replaced(text, (0, len(text)), issued, "" if is_json else None, trace, [] if kept is None else kept)[0]
+
+
+def _replaced(
+    text: str, within: Span, issued: Issued, context: str | None, trace: UrlTrace, kept: list[Span]
+) -> tuple[str, int]:
+    """The text restored within a span, and up to where `trace` has read.
+
+    `context` is what JSON came before it (from the last quote), None for prose. `trace` reads what leaves:
+    a value may itself begin a URL.
+    """
+    low, high = within
     pieces: list[str] = []
     at = low
     for start, end, value in issued.found(text):
         if start < low or end > high:
             continue
-        pieces.append(text[at:start])
-        if context is not None:
-            value = _as_source(value, context + text[low:start])
-        pieces.append(value)
+        between = text[at:start]
+        trace.advance(between)
+        if trace.is_inside():
+            kept.append((start, end))
+            source = text[start:end]
+        else:
+            source = value if context is None else _as_source(value, context + text[low:start])
+        trace.advance(source)
+        pieces += (between, source)
         at = end
-    if at == low:
-        return text[low:high]
     pieces.append(text[at:high])
-    return "".join(pieces)
+    return "".join(pieces), at
 
 
 def _as_source(value: str, before: str) -> str:
@@ -169,13 +191,16 @@ class Restorer:
     For any chunking, what comes out is `restore_text` of the whole.
     """
 
-    __slots__ = ("_before", "_context", "_held", "_issued")
+    __slots__ = ("_at", "_before", "_context", "_held", "_issued", "_trace", "kept")
 
-    def __init__(self, issued: Issued, *, is_json: bool = False) -> None:
+    def __init__(self, issued: Issued, *, is_json: bool = False, allows: Allows | None = None) -> None:
         self._issued = issued
         self._held = ""
         self._before = ""  # the last code point that left: what comes next may not stand alone behind it
         self._context = "" if is_json else None
+        self._trace = UrlTrace(allows, is_json=is_json)
+        self._at = 0  # code points of the channel that left, as they came
+        self.kept: list[Span] = []  # what was not restored, in code points of the channel
 
     def feed(self, text: str) -> str:
         """What may leave now."""
@@ -194,9 +219,13 @@ class Restorer:
         for start, end, _ in self._issued.found(text):
             if start < high < end:
                 high = max(low, start)
-        released = _replaced(text, low, high, self._issued, self._context)
+        kept: list[Span] = []
+        released, at = _replaced(text, (low, high), self._issued, self._context, self._trace, kept)
+        self._trace.advance(text[at:high])
+        self.kept += [(start - low + self._at, end - low + self._at) for start, end in kept]
         self._held = text[high:]
         if high > low:
+            self._at += high - low
             self._before = text[high - 1 : high]
             if self._context is not None:
                 self._context = _since_quote(self._context + text[low:high])

@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from sigmaguard.decide import masked_findings
+from sigmaguard.detectors.urls import TAGS, UrlsDetector
 from sigmaguard.mask import Vault, mask_segment
 from sigmaguard.model import Direction, Finding, Segment, Verdict
 from sigmaguard.policy.compiled import Policy
+from sigmaguard.restore import Span
+from sigmaguard.url_trace import Allows
 from sigmaguard.wire.body import apply_edits
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.json_text import fit_findings, quote_scalars
 from sigmaguard_proxy.exchange import Exchange
+
+KEPT_RULE = "url.masked_value"
 
 
 def mask_request(exchange: Exchange, verdict: Verdict, key: bytes) -> list[Edit]:
@@ -47,15 +54,44 @@ def mask(
     return quote_scalars(segment.text, mask_segment(segment, fitted, policy.masks, vault, key, direction))
 
 
-def restore_edits(vault: Vault, segments: Sequence[Segment], edits: Sequence[Edit]) -> list[Edit]:
-    """The edits of an answer with its placeholders restored: one whole-string edit a changed segment."""
+def restore_edits(
+    exchange: Exchange, segments: Sequence[Segment], edits: Sequence[Edit]
+) -> tuple[list[Edit], list[Finding]]:
+    """The edits of an answer with its placeholders restored: one whole-string edit a changed segment.
+
+    The findings say where a placeholder was left as it is, inside a URL.
+    """
     by_path: dict[str, list[Edit]] = {}
     for edit in edits:
         by_path.setdefault(edit.path, []).append(edit)
+    assert exchange.vault is not None
+    allows = allowed_hosts(exchange.policy)
     result: list[Edit] = []
+    findings: list[Finding] = []
     for segment in segments:
         text = apply_edits(segment.text, by_path.get(segment.path, ()))
-        text = vault.restore(text, is_json=segment.is_json)
+        kept: list[Span] = []
+        text = exchange.vault.restore(text, is_json=segment.is_json, allows=allows, kept=kept)
+        findings += kept_findings(segment.path, kept)
         if text != segment.text:
             result.append(Edit(segment.path, 0, len(segment.text), text))
-    return result
+    return result, findings
+
+
+def allowed_hosts(policy: Policy) -> Allows | None:
+    """Which hosts the policy's URL allow list names; None where it has none."""
+    active = policy.detectors.get("urls")
+    detector = active.detector if active else None
+    if isinstance(detector, UrlsDetector) and len(detector.allow):
+        return detector.allow.has_host
+    return None
+
+
+def kept_findings(path: str, kept: Sequence[Span]) -> list[Finding]:
+    """What the record says of placeholders that were not restored: nothing is done about them any more."""
+    return [Finding(KEPT_RULE, "restore", start, end, 1.0, path=path, tags=TAGS) for start, end in kept]
+
+
+def with_kept(verdict: Verdict, findings: Sequence[Finding]) -> Verdict:
+    """A verdict that also tells of placeholders that were not restored."""
+    return msgspec.structs.replace(verdict, findings=(*verdict.findings, *findings)) if findings else verdict

@@ -14,7 +14,7 @@ from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Ori
 from sigmaguard.policy.bound import bound
 from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
-from sigmaguard_proxy.acting import mask_answer, restore_edits
+from sigmaguard_proxy.acting import mask_answer, restore_edits, with_kept
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
@@ -140,7 +140,8 @@ class Relay:
         if verdict.action is Action.MASK:
             edits = mask_answer(exchange.policy, verdict, segments, self._services.mask_key)
         if exchange.vault:
-            edits = restore_edits(exchange.vault, segments, edits)
+            edits, kept = restore_edits(exchange, segments, edits)
+            exchange.output = with_kept(verdict, kept)
         if edits:
             body = apply_edits(segments[0].text, edits).encode() if parsed is None else encode_edits(plain, edits)
             if parsed is not None:

