@@ -177,7 +177,7 @@ def _replacement(
 
 def _partial(value: str, keep: int) -> str:
     """The last `keep` characters; fewer of a short value, so that most of it always goes."""
-    shown = min(keep, len(value) // 3)
+    shown = max(0, min(keep, len(value) // 3))  # a negative one would show all but that many
     return "****" + (" " + value[-shown:] if shown else "")
 
 

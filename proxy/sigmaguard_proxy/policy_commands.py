@@ -4,7 +4,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from sigmaguard.detectors.canary import new_canary
 from sigmaguard.model import Direction
 from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.compiled import Policy
+from sigmaguard.policy.known import known_entities, known_rules
 from sigmaguard.policy.load import load_pack
 from sigmaguard.policy.pack import Case, Pack, Rule
 from sigmaguard.policy.rules import prove_rules
@@ -81,18 +82,26 @@ def _oddities(policy: Policy, rules: Mapping[str, tuple[Rule, ...]]) -> Iterator
     for name, config in pack.detectors.items():
         if config.on_fault is not None and config.on_fault.value == "open" and config.enabled:
             yield f"detectors.{name}.on_fault: open lets traffic through uninspected when it fails"
-    shipped = {rule.id for found in rules.values() for rule in found}
-    for name in pack.rules:
-        prefix = name.partition(".")[0]
-        if not name.endswith(".*") and name not in shipped and prefix in {rule.partition(".")[0] for rule in shipped}:
-            yield f"rules.{name}: no rule of that name; the rule files know {_nearest(name, shipped)}"
     if not families and policy.name != "off":
         yield "detectors: none is enabled; use the pack `off` if that is meant"
+    yield from _misspelt(policy, [rule for found in rules.values() for rule in found])
 
 
-def _nearest(name: str, known: set[str]) -> str:
+def _misspelt(policy: Policy, rules: Sequence[Rule]) -> Iterator[str]:
+    """Names that nothing answers to: what is asked for under them never happens."""
+    ids = known_rules(policy, rules)
+    for name in policy.pack.rules:
+        if not name.endswith(".*") and name not in ids:
+            yield f"rules.{name}: no rule of that name; {_nearest(name, ids)}"
+    entities = known_entities(policy, rules)
+    for name in policy.pack.masks if entities is not None else ():
+        if name not in entities:
+            yield f"masks.{name}: no entity of that name; {_nearest(name, entities)}"
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=3)
-    return ", ".join(near) if near else "none like it"
+    return f"did you mean {', '.join(near)}?" if near else "none is like it"
 
 
 def show_command(arguments: argparse.Namespace) -> int:

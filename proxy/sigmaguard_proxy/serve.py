@@ -21,7 +21,7 @@ from sigmaguard.errors import ConfigError
 from sigmaguard.prefilter import compile_all
 from sigmaguard_proxy.demo import demo_app
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.settings import Settings, load_settings, parse_upstreams
+from sigmaguard_proxy.settings import Settings, load_settings, make_data_folder, parse_upstreams
 
 if TYPE_CHECKING:
     from sigmaguard_proxy.node import Node
@@ -42,6 +42,7 @@ def serve_command(arguments: argparse.Namespace) -> int:
     flags = {name: getattr(arguments, name) for name in ("listen", "admin", "policy", "mode", "data", "workers")}
     flags["upstreams"] = parse_upstreams(arguments.upstream) if arguments.upstream else None
     settings = load_settings(flags, file=arguments.config)
+    make_data_folder(settings)
     if settings.workers > 1:
         _share_metrics(settings)
     return uvloop.run(_run(settings))
@@ -92,7 +93,6 @@ def settle_memory() -> None:
 
 async def _run(settings: Settings) -> int:
     log = Log("sigmaguard")
-    Path(settings.data).mkdir(parents=True, exist_ok=True)
     demo: web.AppRunner | None = None
     is_demo = not settings.upstreams
     if is_demo:

@@ -7,13 +7,19 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Mode
+from sigmaguard.policy.load import convert, raw_yaml, read_text
+
+DAY_S = 86_400.0  # longer waits are slips of the keyboard, and `inf` is none at all
+Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=DAY_S)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+REDIS = ("redis", "rediss", "unix")
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -49,13 +55,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_url: str = ""
     redis_url: str = ""
     require_keys: bool = False
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 300.0
-    unread_timeout_s: float = 300.0
-    drain_s: float = 20.0
-    memory_entries: int = 100_000
-    pool_threads: int = 2
-    pool_queue: int = 64
+    connect_timeout_s: Seconds = 5.0
+    read_timeout_s: Seconds = 300.0
+    unread_timeout_s: Seconds = 300.0
+    drain_s: Annotated[float, msgspec.Meta(ge=0.0, le=DAY_S)] = 20.0
+    memory_entries: Count = 100_000
+    pool_threads: Count = 2
+    pool_queue: Count = 64
     otlp_endpoint: str = ""
     log_exchanges: bool = False
     admin_url: str = ""
@@ -120,25 +126,29 @@ def load_settings(
     elif file is not None:
         raise ConfigError(f"--config {file}: no such file")
     values.update(_from_environment(os.environ if environ is None else environ))
-    values.update({name: value for name, value in flags.items() if value is not None})
+    for name, value in flags.items():
+        if value is not None:
+            values[name] = _fitting(name, value, f"--{name}")
+    return _checked(convert(values, Settings, "settings", strict=False))
+
+
+def _fitting(name: str, value: Any, where: str) -> Any:
+    """The value as given. Raises ConfigError with its source, the choices and what the setting is."""
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"settings: {error}") from error
-    return _checked(settings)
+        convert({name: value}, Settings, where, strict=False)
+    except ConfigError as error:
+        raise ConfigError(f"{error} ({name}: {DOCUMENTED[name]})") from error
+    return value
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+    raw = raw_yaml(read_text(path), path.name) or {}
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: settings are a mapping, such as `listen: 127.0.0.1:8003`")
     for name in raw:
         if name not in Settings.__struct_fields__:
             raise ConfigError(f"{path}: unknown setting `{name}`{_nearest(str(name))}")
-    return raw
+    return {name: _fitting(name, value, str(path)) for name, value in raw.items()}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if name in ("upstream", "upstreams"):
             values["upstreams"] = parse_upstreams(value.replace(",", " ").split(), variable)
         elif name in Settings.__struct_fields__ and name not in ("mcp", "egress"):
-            values[name] = value
+            values[name] = _fitting(name, value, variable)
         else:
             raise ConfigError(f"{variable}: unknown setting{_nearest(name)}")
     return values
@@ -180,15 +190,32 @@ def _checked(settings: Settings) -> Settings:
         settings.address("admin")
     if not 1 <= settings.workers <= 256:
         raise ConfigError(f"--workers {settings.workers}: between 1 and 256")
-    for name in (
-        "connect_timeout_s",
-        "read_timeout_s",
-        "unread_timeout_s",
-        "memory_entries",
-        "pool_threads",
-        "pool_queue",
-    ):
-        if getattr(settings, name) <= 0:
-            raise ConfigError(f"{name}: must be more than 0")
+    _check_redis(settings.redis_url)
     cleaned = parse_upstreams([f"{name}={url}" for name, url in settings.upstreams.items()], "upstreams")
     return msgspec.structs.replace(settings, upstreams=cleaned)
+
+
+def _check_redis(url: str) -> None:
+    """Raises ConfigError; the URL may hold a password, so it is not repeated."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in REDIS and bool(parts.path if parts.scheme == "unix" else parts.netloc)
+        parts.port  # noqa: B018  raises where it is no port
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ConfigError("redis_url: write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Makes the folder everything is kept in. Raises ConfigError where that, or writing in it, is not possible."""
+    folder = Path(settings.data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--data {folder}: cannot be made: {reason}; choose a folder you may write to") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--data {folder}: cannot be written to; choose another folder")

@@ -1,10 +1,12 @@
 """The `tools:` section of a policy pack, as written. Knows the schema, not what it means."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Consequence = Literal["allow", "flag", "mask", "approve", "deny"]
+Wait = Annotated[float, msgspec.Meta(ge=0.0, le=2_678_400.0)]  # seconds; a month
+Calls = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 
 
 class ToolExample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,8 +40,8 @@ class ToolRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most `calls` calls in `seconds` of the tools a pattern names, for each subject."""
 
     tools: tuple[str, ...]
-    calls: int
-    seconds: float = 60.0
+    calls: Calls
+    seconds: Wait = 60.0
 
 
 class ToolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +57,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensitive: tuple[str, ...] = ()
     tainted: Consequence = "approve"
     trusted: tuple[str, ...] = ()
-    approval_s: float = 120.0
+    approval_s: Wait = 120.0
     schema: Literal["flag", "deny"] = "deny"
     definitions: Literal["flag", "deny"] = "deny"
     rules: tuple[ToolRule, ...] = ()

@@ -1,6 +1,5 @@
 """Packs from YAML files, with the place and the remedy in every error. Reads files at load time only."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +9,23 @@ import msgspec
 import yaml
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.policy.explain import explain
 from sigmaguard.policy.pack import Pack
 
 T = TypeVar("T")
 
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`(?: - at `\$(?P<at>[^`]*)`)?")
-_PLACE = re.compile(r"(?P<what>.*?) - at `\$(?P<at>[^`]*)`$", re.S)
+_MERGE = "tag:yaml.org,2002:merge"  # `<<` may stand there twice: both are merged
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigError where it cannot be read or is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name}: is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path.name}: cannot be read: {error.strerror or error}") from error
 
 
 def parse_yaml(text: str, kind: type[T], where: str) -> T:
@@ -24,54 +34,62 @@ def parse_yaml(text: str, kind: type[T], where: str) -> T:
 
 
 def raw_yaml(text: str, where: str) -> object:
-    """YAML text as plain values. Raises ConfigError with the line."""
+    """YAML text as plain values. Raises ConfigError with the line, also where a key is written twice."""
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _refuse_doubled(node, where)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{where}:{line} is not YAML: {getattr(error, 'problem', error)}") from error
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{where}:{line} is not YAML: {problem}") from error
+    except ConfigError:
+        raise
+    except ValueError as error:  # a date such as 2026-13-40
+        raise ConfigError(f"{where}: is not YAML: {error}; put the value in quotes") from error
 
 
-def convert(raw: object, kind: type[T], where: str) -> T:
-    """Plain values as a value of `kind`. Raises ConfigError with the field's path and the nearest name."""
+def _refuse_doubled(top: yaml.Node, where: str) -> None:
+    """Raises ConfigError where a mapping holds a key twice: YAML keeps the last one and says nothing."""
+    waiting, seen = [top], {id(top)}  # an alias leads to a node that was there before, perhaps to itself
+    while waiting:
+        node = waiting.pop()
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                inner += (key, value)
+                if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                    continue
+                line, name = key.start_mark.line + 1, (key.tag, key.value)
+                if name in lines:
+                    raise ConfigError(
+                        f"{where}: line {line}: `{key.value}` is written twice, first in line {lines[name]}; join them"
+                    )
+                lines[name] = line
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        fresh = [one for one in inner if id(one) not in seen]
+        seen.update(map(id, fresh))
+        waiting += fresh
+
+
+def convert(raw: object, kind: type[T], where: str, *, strict: bool = True) -> T:
+    """Plain values as a value of `kind`; unless `strict`, numbers and switches may be text.
+
+    Raises ConfigError with the field's path and the nearest name, the choices or the bounds.
+    """
     try:
-        return msgspec.convert(raw, kind)
+        return msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
-
-
-def _explain(message: str, kind: type) -> str:
-    unknown = _UNKNOWN_FIELD.search(message)
-    if unknown:
-        field, at = unknown["field"], (unknown["at"] or "").lstrip(".")
-        near = difflib.get_close_matches(field, _field_names(kind), n=1)
-        remedy = f"; did you mean `{near[0]}`?" if near else "; remove it"
-        return f"unknown field `{field}`{f' at {at}' if at else ''}{remedy}"
-    placed = _PLACE.match(message)
-    if placed:
-        return f"{placed['what'][0].lower()}{placed['what'][1:]} at `{placed['at'].lstrip('.') or 'the top'}`"
-    return message
-
-
-def _field_names(kind: type) -> list[str]:
-    """Every field name of a struct and of the structs inside it."""
-    names: list[str] = []
-    seen: set[object] = set()
-
-    def walk(of: object) -> None:
-        if of in seen:
-            return
-        seen.add(of)
-        if isinstance(of, type) and issubclass(of, msgspec.Struct):
-            names.extend(of.__struct_fields__)
-            for annotation in msgspec.structs.fields(of):
-                walk(annotation.type)
-        for inner in getattr(of, "__args__", ()):
-            walk(inner)
-
-    walk(kind)
-    return names
+        raise ConfigError(f"{where}: {explain(raw, kind, str(error), strict=strict)}") from error
 
 
 def find_pack(name_or_path: str, root: Path) -> Path:
@@ -95,23 +113,30 @@ def load_pack(name_or_path: str, root: Path) -> tuple[Pack, Path]:
 
 def pack_from(raw: Mapping[str, object], root: Path, where: str) -> Pack:
     """A pack given as plain values (the admin API, an agent's custom policy), bases merged in."""
-    base = raw.get("extends")
-    merged = dict(raw)
-    if isinstance(base, str):
-        merged = merge(_merged(find_pack(base, root), root, ()), raw)
-    return convert(merged, Pack, where)
+    return convert(_on_its_base(raw, root, (), where), Pack, where)
 
 
-def _merged(path: Path, root: Path, above: tuple[str, ...]) -> dict[str, object]:
-    if path.stem in above:
-        raise ConfigError(f"{path.name}: extends itself through {' -> '.join((*above, path.stem))}")
-    raw = raw_yaml(path.read_text(encoding="utf-8"), path.name)
+def _merged(path: Path, root: Path, above: tuple[Path, ...]) -> dict[str, object]:
+    """The values of a pack file laid on those of its base; `above` are the files that lead here."""
+    # files, not names: your own `basic.yaml` may extend the shipped `basic`
+    if path.resolve() in (one.resolve() for one in above):
+        raise ConfigError(f"{above[0].name}: extends itself through {' -> '.join(one.name for one in (*above, path))}")
+    raw = raw_yaml(read_text(path), path.name)
     if not isinstance(raw, dict):
         raise ConfigError(f"{path.name}: a pack is a mapping with `name:` at its top")
+    return _on_its_base(raw, root, (*above, path), path.name)
+
+
+def _on_its_base(raw: Mapping[str, object], root: Path, above: tuple[Path, ...], where: str) -> dict[str, object]:
     base = raw.get("extends")
     if not isinstance(base, str):
-        return raw
-    return merge(_merged(find_pack(base, root), root, (*above, path.stem)), raw)
+        return dict(raw)
+    try:
+        found = find_pack(base, root)
+    except ConfigError as error:
+        itself = " (a pack cannot extend itself)" if base == raw.get("name") else ""
+        raise ConfigError(f"{where}: extends: {error}{itself}") from error
+    return merge(_merged(found, root, above), raw)
 
 
 def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:

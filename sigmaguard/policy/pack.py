@@ -1,11 +1,18 @@
 """The shape of a policy pack and of a rule file, as YAML. Knows the schema, not what it means."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from sigmaguard.actions.config import ToolsConfig
 from sigmaguard.model import Action, OnFault, Origin, Timing
+
+# A number out of range would switch a protection off without a word: a threshold of 7 drops every finding.
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Milliseconds = Annotated[float, msgspec.Meta(gt=0.0, le=600_000.0)]  # ten minutes: longer than any caller waits
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+Kept = Annotated[int, msgspec.Meta(ge=0, le=32)]  # at most a third of a value stays anyway
+Bits = Annotated[float, msgspec.Meta(ge=0.0, le=21.0)]  # a character has 1,114,112 code points to choose from
 
 
 class ActionByDirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +34,7 @@ class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     action: Action | ActionByDirection = Action.FLAG
-    threshold: float = 0.0
+    threshold: Share = 0.0
     timing: Timing = Timing.BEFORE
     origins: tuple[Origin, ...] = ()
     directions: tuple[Literal["input", "output"], ...] = ("input", "output")
@@ -39,7 +46,7 @@ class RuleOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a pack changes about one rule (`leak.github_token`) or family (`leak.*`)."""
 
     action: Action | ActionByDirection | None = None
-    threshold: float | None = None
+    threshold: Share | None = None
     enabled: bool = True
 
 
@@ -54,16 +61,16 @@ class MaskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     operator: Literal["placeholder", "redact", "replace", "hash", "partial", "synthetic", "block"] = "placeholder"
     text: str = ""
-    keep: int = 4
+    keep: Kept = 4
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes beyond which an exchange is refused."""
 
-    request_bytes: int = 32 * 1024 * 1024
-    response_bytes: int = 64 * 1024 * 1024
-    segments: int = 20_000
-    hold_chars: int = 1_048_576
+    request_bytes: Size = 32 * 1024 * 1024
+    response_bytes: Size = 64 * 1024 * 1024
+    segments: Size = 20_000
+    hold_chars: Size = 1_048_576
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +94,7 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     description: str = ""
     extends: str | None = None
-    budget_ms: float = 250.0
+    budget_ms: Milliseconds = 250.0
     on_fault: OnFault = OnFault.CLOSED
     unknown_endpoints: Literal["pass", "refuse"] = "pass"
     unknown_fields: Literal["pass", "refuse"] = "pass"
@@ -119,15 +126,15 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keywords: tuple[str, ...] = ()
     pattern: str = ""
     entity: str = ""
-    score: float = 1.0
-    entropy: float = 0.0
+    score: Share = 1.0
+    entropy: Bits = 0.0
     check: str = ""
     allow: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     lang: str = ""
     origins: tuple[Origin, ...] = ()
     provenance: str = ""
-    max_chars: int = 512
+    max_chars: Size = 512
 
 
 class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

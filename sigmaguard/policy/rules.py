@@ -7,7 +7,7 @@ from sigmaguard.detector import Detector, Passage
 from sigmaguard.errors import ConfigError
 from sigmaguard.fold import readings
 from sigmaguard.model import Origin, Segment
-from sigmaguard.policy.load import parse_yaml
+from sigmaguard.policy.load import parse_yaml, read_text
 from sigmaguard.policy.pack import Rule, RuleFile
 
 LEAST_EXAMPLES = 2
@@ -17,7 +17,7 @@ def load_rule_file(path: Path) -> RuleFile:
     """The rules of a file. Raises ConfigError naming file, rule and field."""
     if not path.is_file():
         raise ConfigError(f"rule file {path.name}: no such file")
-    file = parse_yaml(path.read_text(encoding="utf-8"), RuleFile, path.name)
+    file = parse_yaml(read_text(path), RuleFile, path.name)
     for at, rule in enumerate(file.rules):
         where = f"{path.name}: rules[{at}] `{rule.id}`"
         if rule.id.count(".") != 1:

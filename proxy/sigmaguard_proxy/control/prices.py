@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from sigmaguard.policy.load import parse_yaml
+from sigmaguard.policy.load import parse_yaml, read_text
 
 MICRO = 1_000_000  # money is counted in millionths of a dollar: whole numbers add up exactly
 SHIPPED = Path(__file__).with_name("prices.yaml")
@@ -75,4 +75,4 @@ def load_prices(folder: Path | None = None) -> PriceTable:
     """The table in `folder/prices.yaml`, else the shipped one. Raises ConfigError."""
     own = folder / "prices.yaml" if folder else None
     path = own if own is not None and own.is_file() else SHIPPED
-    return PriceTable(parse_yaml(path.read_text(encoding="utf-8"), PriceFile, path.name))
+    return PriceTable(parse_yaml(read_text(path), PriceFile, path.name))

@@ -199,3 +199,14 @@ def test_an_entity_is_always_fit_for_a_placeholder(finding: Finding, entity: str
     assert entity_of(finding) == entity
     vault = Vault(())
     assert vault.restore(vault.placeholder(entity_of(finding), "value")) == "value"
+
+
+@given(value=st.sampled_from(VALUES), keep=st.integers(-40, 40))
+def test_a_partial_mask_never_shows_more_than_a_third(value: str, keep: int) -> None:
+    """A negative `keep` once showed all but that many characters; packs refuse it, code may still ask for it."""
+    segment = Segment("/0", Origin.USER, value)
+    finding = Finding("pii.any", "pii", 0, len(value), 1.0, entity="ANY")
+    config = {"ANY": MaskConfig(operator="partial", keep=keep)}
+    edit = mask_segment(segment, [finding], config, Vault(), KEY, Direction.INPUT)[0]
+    shown = edit.text.removeprefix("****").removeprefix(" ")
+    assert value.endswith(shown) and len(shown) <= min(max(keep, 0), len(value) // 3)
