@@ -6,6 +6,7 @@ code cost anything. What it cannot do: other languages, words that the short lis
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sigmaguard.decoding import Run
 
@@ -17,14 +18,17 @@ _STEMS = (b"ignor", b"previous", b"instruct", b"prompt", b"system", b"disregard"
           b"anweisung", b"vergiss", b"vorherig", b"jailbreak", b"bypass", b"rules", b"regeln")  # fmt: skip
 _HUMP = re.compile(r"(?<=[a-z\u00e4\u00f6\u00fc\u00df])(?=[A-Z\u00c4\u00d6\u00dc])")
 _WORDS = frozenset(
-    """a act all alle allem allen alles als also am an and anweisung anweisungen answer any are as at auf aus before
-    bevor bisherigen bitte bypass das davor deine deinem deinen deiner dein dem den der die disregard do du earlier ein
-    eine end erteilten everything follow folgenden for forget from geheimen gib given guidelines haben hidden ich
-    ignore ignorier ignoriere ignorieren in initial instruction instructions is it jetzt jailbreak me mein mir mode my
-    nenne never new no not nothing now nun of or other output override please pretend previous previously print prior
-    prompt prompts regel regeln repeat restrictions reveal rule rules safety sag sage secret sie show sind so system
-    systemprompt systemprompts tell that the them then these they this those to told und uns unrestricted us vergiss
-    vor vorherige vorherigen vorigen were what with without words write you your zeig zeige zu""".split()
+    """
+    a act all alle allem allen alles als also am an and anweisung anweisungen answer any are as at auf aus
+    before bevor bisherigen bitte bypass das davor deine deinem deinen deiner dein dem den der die disregard
+    do du earlier ein eine end erteilten everything follow folgenden for forget from geheimen gib given
+    guidelines haben hidden ich ignore ignorier ignoriere ignorieren in initial instruction instructions is it
+    jetzt jailbreak me mein mir mode my nenne never new no not nothing now nun of or other output override
+    please pretend previous previously print prior prompt prompts regel regeln repeat restrictions reveal rule
+    rules safety sag sage secret sie show sind so system systemprompt systemprompts tell that the them then
+    these they this those to told und uns unrestricted us vergiss vor vorherige vorherigen vorigen were what
+    with without words write you your zeig zeige zu
+    """.split()  # noqa: SIM905  # a table to read, not a list of quotes
 )
 _WIDEST = max(map(len, _WORDS))
 _UNKNOWN = 3  # what a letter outside every word costs, where a word costs 1
@@ -62,7 +66,7 @@ def _apart(text: str, start: int, end: int) -> Run:
 def _words(text: str, start: int, end: int) -> Iterator[range]:
     """Where the words stand: parted at humps first, then by the list."""
     humps = [start, *(hump.start() for hump in _HUMP.finditer(text, start, end)), end]
-    for low, high in zip(humps, humps[1:], strict=False):
+    for low, high in pairwise(humps):
         yield from _listed(text[low:high].lower(), low)
 
 

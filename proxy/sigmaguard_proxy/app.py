@@ -1,5 +1,6 @@
 """Builds a worker: the proxy on its port, with everything the stages share. The composition root."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -59,14 +60,17 @@ class DataPlane:
         self._tracer = tracer
         self._worker = worker
         self._digest_key, self._mask_key = keys or (os.urandom(32), os.urandom(32))
-        self._runner: web.ServerRunner | None = None
+        self._closing = contextlib.AsyncExitStack()  # what the start has opened so far, the last of it closed first
         self.services: Services
         self.proxy: Proxy
         self.tools: ToolPlane
         self.port = 0
 
     async def start(self, listener: socket.socket | None = None) -> None:
-        """Opens the port; on port 0 the system chooses and `port` tells."""
+        """Opens the port; on port 0 the system chooses and `port` tells. `stop` also undoes a start that failed.
+
+        Raises ConfigError or OSError.
+        """
         settings = self.settings
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.services = Services(
@@ -91,8 +95,14 @@ class DataPlane:
             tooling=Tooling(),
             trials=self.plane.trials,
         )
+        closing, services = self._closing, self.services
+        closing.callback(services.inspecting.pool.close)
+        closing.push_async_callback(services.session.close)
+        closing.push_async_callback(services.outbound.close)
+        closing.push_async_callback(services.tasks.drain, 1.0)
         self.proxy = Proxy(self.services)
         self.tools = ToolPlane(settings, self.services, self.proxy.record, worker=self._worker)
+        closing.push_async_callback(self.tools.close)
         await self.tools.start()
         self.proxy.mounts = {**self.tools.mounts, **GuardService(self.services, self.proxy.record).mounts}
         # the low-level server: no router, no middlewares, no access log; `auto_decompress` would hide
@@ -106,27 +116,25 @@ class DataPlane:
             max_field_size=65_536,
             max_line_size=65_536,
         )
-        self._runner = web.ServerRunner(server, access_log=None, shutdown_timeout=settings.drain_s)
-        await self._runner.setup()
+        runner = web.ServerRunner(server, access_log=None, shutdown_timeout=settings.drain_s)
+        closing.push_async_callback(runner.cleanup)
+        closing.callback(self._drain)
+        await runner.setup()
         if listener is not None:
-            site: web.BaseSite = web.SockSite(self._runner, listener)
+            site: web.BaseSite = web.SockSite(runner, listener)
         else:
             host, port = settings.address("listen")
-            site = web.TCPSite(self._runner, host, port, reuse_port=settings.workers > 1 or None, backlog=1024)
+            site = web.TCPSite(runner, host, port, reuse_port=settings.workers > 1 or None, backlog=1024)
         await site.start()
         _limit_unread(site, settings.unread_timeout_s)
-        self.port = self._runner.addresses[0][1]
+        self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Refuses new exchanges, waits for those under way, closes everything."""
+        """Refuses new exchanges, waits for those under way, closes everything, whatever of it fails to."""
+        await self._closing.aclose()
+
+    def _drain(self) -> None:
         self.proxy.draining = True
-        if self._runner is not None:
-            await self._runner.cleanup()
-        await self.tools.close()
-        await self.services.tasks.drain(1.0)
-        await self.services.outbound.close()
-        await self.services.session.close()
-        self.services.inspecting.pool.close()
 
 
 def _limit_unread(site: web.BaseSite, seconds: float) -> None:

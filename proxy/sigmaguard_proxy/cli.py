@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sigmaguard.errors import ConfigError
-from sigmaguard_proxy.settings import DOCUMENTED
+from sigmaguard_proxy.settings import DOCUMENTED, FLAGS
 
+SPELLED_OUT = ("listen", "admin", "policy", "mode", "data", "workers")  # have a metavar or choices of their own
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -36,6 +37,9 @@ def _serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     serve.add_argument("--mode", choices=("enforce", "shadow", "off"), help=DOCUMENTED["mode"])
     serve.add_argument("--data", metavar="DIR", help=DOCUMENTED["data"])
     serve.add_argument("--workers", type=int, metavar="N", help=DOCUMENTED["workers"])
+    for name in FLAGS:
+        if name not in (*SPELLED_OUT, "upstreams"):
+            serve.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=DOCUMENTED[name])
     serve.set_defaults(run="sigmaguard_proxy.serve:serve_command")
 
 

@@ -60,6 +60,7 @@ class Node:
         self._desk = ApprovalDesk(None)
         self._admin: web.AppRunner | None = None
         self._started = False
+        self._is_accepting = worker is not None
         self.control: ControlPlane
         self._observing: Observing
 
@@ -107,6 +108,8 @@ class Node:
             self._desk = ApprovalDesk(approvals)
         observing.watch(self._data, audit.backlog)
         self.port = self._data.port
+        if control.link is not None:
+            control.link.accept()
 
     async def _open_admin(self, audit: AuditLog) -> None:
         control = self.control
@@ -160,6 +163,7 @@ class Node:
             hub=self._hub,
             audit_folder=Path(settings.data) / "audit",
             degraded=self.degraded,
+            is_ready=lambda: self._is_accepting,
             problems=control.problems,
             workers=lambda: len(control.link_server.lines) if control.link_server is not None else 1,
             oidc=self._open_oidc(),
@@ -186,9 +190,18 @@ class Node:
             self._oidc,
         )
 
+    async def accepting(self) -> None:
+        """Waits until every worker accepts connections; from then on the admin port says that it is ready."""
+        if self.control.link_server is not None:
+            await self.control.link_server.accepting(self.settings.workers)
+        self._is_accepting = True
+
     def degraded(self) -> list[str]:
-        """What is not working right now: the control plane's parts and the audit log's."""
-        return [*self.control.degraded(), *(self._audit.degraded() if self._audit is not None else [])]
+        """What is not working right now: the control plane's parts, the audit log's, and workers that are away."""
+        server = self.control.link_server
+        away = server is not None and self._is_accepting and server.accept_count < self.settings.workers
+        audit = self._audit.degraded() if self._audit is not None else []
+        return [*self.control.degraded(), *audit, *(["workers"] if away else [])]
 
     def _observe(self, record: ExchangeRecord) -> None:
         """Live events: to listeners here, or to the supervisor while somebody listens there."""
@@ -204,19 +217,23 @@ class Node:
             obey(self._data.tools.tooling.approvals, command)
 
     async def stop(self) -> None:
-        """Closes the data port first, so that exchanges under way are still recorded."""
+        """Closes the data port first, so that exchanges under way are still recorded; also a start that failed.
+
+        One part that fails to stop keeps none of the others open: a thread left behind would hold the process.
+        """
         if not self._started:
             return
-        if self._data is not None:
-            await self._data.stop()
-        if self._admin is not None:
-            await self._admin.cleanup()
-        if self._oidc is not None:
-            await self._oidc.close()
-        if self._audit is not None:
-            await self._audit.stop()
-        await self.control.stop()
-        await self._observing.stop()
+        async with contextlib.AsyncExitStack() as closing:  # the last one pushed goes first
+            closing.push_async_callback(self._observing.stop)
+            closing.push_async_callback(self.control.stop)
+            if self._audit is not None:
+                closing.push_async_callback(self._audit.stop)
+            if self._oidc is not None:
+                closing.push_async_callback(self._oidc.close)
+            if self._admin is not None:
+                closing.push_async_callback(self._admin.cleanup)
+            if self._data is not None:
+                closing.push_async_callback(self._data.stop)
 
     def mode_name(self) -> str:
         """The mode in force, for the banner."""

@@ -110,6 +110,9 @@ DOCUMENTED = {
     "egress": "HTTP tools (`egress.tools.NAME`); sigmaguard.yaml only",
 }
 
+# What the command line takes: not the tool servers, which are trees, nor the secret, which every process could read.
+FLAGS = tuple(name for name in Settings.__struct_fields__ if name not in ("mcp", "egress", "oidc_client_secret"))
+
 
 def load_settings(
     flags: Mapping[str, Any], environ: Mapping[str, str] | None = None, file: Path | None = None

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -91,8 +92,6 @@ async def ready(url: str) -> None:
 
 def free_ports() -> tuple[int, int]:
     """Two ports that nobody listens on."""
-    import socket
-
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))
@@ -104,21 +103,25 @@ async def test_the_first_five_minutes(tmp_path: Path) -> None:
         assert "built-in demo model" in served.banner and "Become the owner" in served.banner
         commands = re.findall(r"^\s+(curl .*)$", served.banner, re.M)
         assert len(commands) == 3
-        answers = []
+        answers: list[str] = []
         for command in commands:
             run = await asyncio.create_subprocess_exec(*shlex.split(command), stdout=asyncio.subprocess.PIPE)
             out, _ = await run.communicate()
             answers.append(out.decode())
         masked, blocked, streamed = answers
-        assert "anna.schmidt@example.org" in orjson.loads(masked)["choices"][0]["message"]["content"]
+        head, _, body = masked.partition("\r\n\r\n")
+        assert body, masked
+        assert "anna.schmidt@example.org" in orjson.loads(body)["choices"][0]["message"]["content"]
+        # the echo is restored on its way back; the header shows that the model never saw the address
+        assert "x-demo-received: Write to <EMAIL_1>" in head and "anna.schmidt" not in head
         error = orjson.loads(blocked)["error"]
         assert error["type"] == "sigmaguard_blocked" and error["code"]
         assert streamed.count("data: ") > 3 and streamed.rstrip().endswith("data: [DONE]")
 
         status, body, headers = await served.chat("Write to anna.schmidt@example.org")
         assert status == 200 and headers["x-sigmaguard-verdict"] == "mask" and headers["x-sigmaguard-mode"] == "enforce"
-        # the demo model echoes what it was sent, and its own count of it shows that it never saw the address
         assert body["choices"]
+        assert headers["x-demo-received"] == "Write to <EMAIL_1>"
 
 
 async def test_a_term_signal_lets_what_is_under_way_finish(tmp_path: Path) -> None:
@@ -211,6 +214,12 @@ async def sigmaguard(*arguments: str, cwd: Path | None = None) -> tuple[int, str
         (["serve", "--config", "nowhere.yaml"], "", "no such file"),
         (["policy", "show", "nothing"], "", "off, strict"),
         (["audit", "verify", "--data", "nowhere"], "", "nowhere"),
+        (["serve", "--mcp", "x"], "", "--mcp"),
+        (["serve", "--drain-s", "soon"], "", "drain_s"),
+        (["serve"], "mcp: {servers: {x: {ulr: 'http://a'}}}\n", "ulr"),
+        (["serve", "--workers", "2"], "mcp: {servers: {x: {ulr: 'http://a'}}}\n", "ulr"),
+        (["serve"], "egress: {tools: {x: {ulr: 'http://a'}}}\n", "ulr"),
+        (["serve", "--workers", "2", "--policy", "bassic", "--listen", "127.0.0.1:0"], "", "bassic"),
         (["frobnicate"], "", "serve"),
     ],
 )
@@ -221,6 +230,58 @@ async def test_a_mistake_is_refused_with_its_place_and_the_remedy(
         (tmp_path / "sigmaguard.yaml").write_text(settings)
     code, _, errors = await sigmaguard(*arguments, cwd=tmp_path)
     assert code == 2 and says in errors and "Traceback" not in errors, errors
+    if "ulr" in says:
+        assert errors.count("\n") == 1, errors  # the mistake and nothing else
+
+
+async def test_workers_end_the_server_where_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, out, errors = await sigmaguard(
+            "serve", "--workers", "2", "--listen", where, "--admin", "127.0.0.1:0", cwd=tmp_path
+        )
+    assert code == 2 and "--listen" in errors and "Traceback" not in errors and "is running" not in out, errors
+
+
+async def test_the_banner_and_readyz_wait_for_every_worker(tmp_path: Path) -> None:
+    """From the first 200 and from the banner on, each of the workers has a listener of its own."""
+    port, admin = free_ports()
+    flags = ("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--data", str(tmp_path / "data"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sigmaguard_proxy.cli", "serve", "--workers", "2", *flags),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        seen: set[int] = set()
+        async with asyncio.timeout(2 * STARTS_S), aiohttp.ClientSession() as session:
+            while 200 not in seen:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    async with session.get(f"http://127.0.0.1:{admin}/readyz") as answer:
+                        if answer.status == 200:
+                            assert listeners(port) == 2
+                        seen.add(answer.status)
+                await asyncio.sleep(0.02)
+            assert seen == {503, 200}
+            while b"is running" not in (line := await process.stdout.readline()):
+                assert line
+            async with session.get(f"http://127.0.0.1:{admin}/", allow_redirects=False) as answer:
+                assert (answer.status, answer.headers["Location"]) == (302, "/docs/")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STARTS_S):
+            await process.communicate()
+    assert process.returncode == 0
+
+
+def listeners(port: int) -> int:
+    """How many sockets listen on a port (proc(5), state 0A)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
 async def test_a_taken_port_is_said_plainly(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def admin_app(
 
     async def ready(_: web.Request) -> web.Response:
         degraded = services.degraded()
+        if not services.is_ready():
+            return web.json_response({"status": "starting", "degraded": degraded}, status=503)
         return web.json_response({"status": "degraded" if degraded else "ok", "degraded": degraded})
 
     async def to_docs(_: web.Request) -> web.Response:
@@ -85,6 +87,7 @@ def admin_app(
     app.router.add_get("/metrics", measured)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
+    app.router.add_get("/", to_docs)
     app.router.add_get("/docs", to_docs)
     for path, name in PAGES.items():
         app.router.add_get(path, _page(name))

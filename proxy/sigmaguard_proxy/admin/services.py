@@ -23,7 +23,10 @@ from sigmaguard_proxy.tooling.desk import ApprovalDesk
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """The control plane's parts as the admin API needs them. `degraded` tells what is not working right now."""
+    """The control plane's parts as the admin API needs them. `degraded` tells what is not working right now.
+
+    `is_ready` whether every worker has come up since the start.
+    """
 
     changes: Changes
     signin: SignIn
@@ -40,6 +43,7 @@ class AdminServices:
     hub: EventHub
     audit_folder: Path
     degraded: Callable[[], list[str]]
+    is_ready: Callable[[], bool]
     problems: Callable[[], Sequence[str]]
     workers: Callable[[], int]
     oidc: OidcClient | None

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from sigmaguard.model import FaultSource
 from sigmaguard_proxy.audit.reading import Stored
 from sigmaguard_proxy.audit.rows import ActFacts, Facts, Personal, decode_facts, decode_personal
 
@@ -18,7 +19,6 @@ Format = Callable[[Stored], bytes]
 
 # ours -> CEF's 0 (low) to 10 (very high)
 _SEVERITY = {"block": 8, "mask": 5, "flag": 3, "allow": 1}
-_OUTCOME = {"block": "failure"}
 
 
 def jsonl(record: Stored) -> bytes:
@@ -49,7 +49,7 @@ def cef(record: Stored) -> bytes:
             "rt": record.at_us // 1000,
             "externalId": record.id,
             "act": facts.action,
-            "outcome": _OUTCOME.get(facts.action, "success"),
+            "outcome": _outcome(facts),
             "app": facts.protocol,
             "request": facts.endpoint,
             "src": personal.remote,
@@ -116,7 +116,7 @@ def ecs(record: Stored) -> bytes:
         "category": ["intrusion_detection" if facts.intended != "allow" else "network"],
         "type": ["denied" if facts.action == "block" else "allowed"],
         "action": facts.action,
-        "outcome": _OUTCOME.get(facts.action, "success"),
+        "outcome": _outcome(facts),
         "duration": round(facts.total_ms * 1e6),
         "severity": _severity(facts),
         "risk_score": round(facts.score * 100, 2),
@@ -170,6 +170,15 @@ def _said(record: Stored) -> tuple[Facts | ActFacts, Personal]:
 
 def _severity(facts: Facts) -> int:
     return _SEVERITY.get(facts.intended, 1)
+
+
+def _outcome(facts: Facts) -> str:
+    """Whether the caller got its answer: not where it was blocked, refused, or cut off after a good status.
+
+    A detector's fault alone is no failure: where the policy fails closed, the status says so.
+    """
+    is_broken = any(fault.source is not FaultSource.DETECTOR for fault in facts.faults)
+    return "failure" if facts.action == "block" or facts.status >= 400 or is_broken else "success"
 
 
 def _known(numbers: dict[str, int]) -> dict[str, int]:

@@ -51,7 +51,11 @@ class _Command(msgspec.Struct, frozen=True, array_like=True, tag="command"):
     data: bytes
 
 
-_Message = _Ask | _Answer | _Settle | _Notice | _Event | _Command
+class _Accept(msgspec.Struct, frozen=True, array_like=True, tag="accept"):
+    """A worker's port is open."""
+
+
+_Message = _Ask | _Answer | _Settle | _Notice | _Event | _Command | _Accept
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Message).decode
 
@@ -112,6 +116,22 @@ class LinkServer:
         self.standing: dict[str, bytes] = {}
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
+        self._accepted = asyncio.Event()
+
+    @property
+    def accept_count(self) -> int:
+        """How many workers accept connections."""
+        return sum(line.accepts for line in self.lines)
+
+    async def accepting(self, count: int) -> None:
+        """Waits until so many workers accept connections."""
+        while self.accept_count < count:
+            self._accepted.clear()
+            await self._accepted.wait()
+
+    def accepted(self) -> None:
+        """A worker's port is open."""
+        self._accepted.set()
 
     async def start(self, path: Path) -> None:
         """Opens the socket; an old one of the same name is taken away."""
@@ -151,6 +171,7 @@ class _Line(_Frames):
         super().__init__()
         self._server = server
         self._claims: dict[str, Claim] = {}
+        self.accepts = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -175,6 +196,9 @@ class _Line(_Frames):
                 self._server.counters.settle(settlement)
             case _Event(data):
                 self._server.on_event(data)
+            case _Accept():
+                self.accepts = True
+                self._server.accepted()
             case _:
                 pass
 
@@ -199,6 +223,7 @@ class LinkClient(_Frames):
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
         self._closing = False
+        self._accepts = False
         self._keeper = tasks.spawn(self._keep_connected(), name="link")
 
     @property
@@ -226,6 +251,8 @@ class LinkClient(_Frames):
         super().connection_made(transport)
         self._buffer.clear()
         self._connected.set()
+        if self._accepts:
+            self.send(_Accept())
         while self._unsent:
             self.send(_Settle(self._unsent.popleft()))
         self._on_notice(0)  # whatever was missed while the line was down
@@ -271,6 +298,11 @@ class LinkClient(_Frames):
         """Sends a settlement, or keeps it until the line is back."""
         if not self.send(_Settle(settlement)):
             self._unsent.append(settlement)
+
+    def accept(self) -> None:
+        """Tells that this worker's port is open, now and over every later line."""
+        self._accepts = True
+        self.send(_Accept())
 
     def publish(self, data: bytes) -> None:
         """Sends a live event, or drops it."""

@@ -7,7 +7,8 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from sigmaguard_proxy.demo.openai import MODEL, given, reply, stream
+from sigmaguard_proxy.demo.border import given, reply, stream
+from sigmaguard_proxy.demo.openai import MODEL
 from sigmaguard_proxy.demo.script import Said, Tool, answer, flat, pieces, tokens
 
 
@@ -17,13 +18,13 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _count(request: web.Request) -> web.Response:
-    body = await given(request)
-    return reply({"input_tokens": sum(tokens(flat(one.get("content"))) for one in body.get("messages") or ())})
+    body = await given(request, "messages")
+    return reply({"input_tokens": sum(tokens(flat(one.get("content"))) for one in body["messages"])})
 
 
 async def _messages(request: web.Request) -> web.StreamResponse:
-    body = await given(request)
-    messages = body.get("messages") or [{}]
+    body = await given(request, "messages")
+    messages = body["messages"]
     content = messages[-1].get("content")
     is_result = isinstance(content, list) and any(
         isinstance(block, dict) and block.get("type") == "tool_result" for block in content

@@ -8,9 +8,13 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from sigmaguard_proxy.demo.border import given, reply, stream
 from sigmaguard_proxy.demo.script import Said, Tool, answer, flat, pieces, tokens, vector
 
 MODEL = "demo"
+PIXEL = (  # one grey pixel as PNG, in base64
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
 
 
 def routes() -> list[web.RouteDef]:
@@ -23,39 +27,8 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/responses", _responses),
         web.post("/v1/embeddings", _embeddings),
         web.post("/v1/moderations", _moderations),
+        web.post("/v1/images/generations", _images),
     ]
-
-
-def reply(body: object, status: int = 200) -> web.Response:
-    """A JSON answer."""
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
-
-
-async def given(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; a clear 400 in OpenAI's shape where it is none."""
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
-        error = {
-            "message": "the body must be a JSON object",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": None,
-        }
-        raise web.HTTPBadRequest(body=orjson.dumps({"error": error}), content_type="application/json")
-    return body
-
-
-async def stream(request: web.Request, frames: AsyncIterator[bytes]) -> web.StreamResponse:
-    """Server-sent events, one write each."""
-    out = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
-    await out.prepare(request)
-    async for frame in frames:
-        await out.write(frame)
-    await out.write_eof()
-    return out
 
 
 def _model_object(name: str) -> dict[str, Any]:
@@ -92,8 +65,8 @@ def _json(value: object) -> str:
 
 
 async def _chat(request: web.Request) -> web.StreamResponse:
-    body = await given(request)
-    messages = body.get("messages") or [{}]
+    body = await given(request, "messages")
+    messages = body["messages"]
     last = flat(messages[-1].get("content"))
     form = (body.get("response_format") or {}).get("json_schema") or {}
     said = answer(last, messages[-1].get("role", "user"), _tools(body), form.get("schema"))
@@ -141,7 +114,7 @@ def _data(body: object) -> bytes:
 
 
 async def _completions(request: web.Request) -> web.StreamResponse:
-    body = await given(request)
+    body = await given(request, "prompt")
     said = answer(flat(body.get("prompt")), "user", (), None)
     base = {
         "id": "cmpl-demo",
@@ -163,7 +136,7 @@ async def _completion_frames(base: dict[str, Any], text: str) -> AsyncIterator[b
 
 
 async def _responses(request: web.Request) -> web.StreamResponse:
-    body = await given(request)
+    body = await given(request, "input")
     source = body.get("input")
     last = source[-1] if isinstance(source, list) and source else source
     role = last.get("role", "tool") if isinstance(last, dict) else "user"
@@ -255,7 +228,7 @@ def _item_events(event: Any, index: int, item: dict[str, Any]) -> Sequence[bytes
 
 
 async def _embeddings(request: web.Request) -> web.Response:
-    body = await given(request)
+    body = await given(request, "input")
     source = body.get("input")
     texts = [source] if isinstance(source, str) else list(source or ())
     data = [
@@ -267,8 +240,14 @@ async def _embeddings(request: web.Request) -> web.Response:
 
 
 async def _moderations(request: web.Request) -> web.Response:
-    body = await given(request)
+    body = await given(request, "input")
     source = body.get("input")
     texts = source if isinstance(source, list) else [source]
     results = [{"flagged": False, "categories": {}, "category_scores": {}} for _ in texts]
     return reply({"id": "modr-demo", "model": body.get("model", MODEL), "results": results})
+
+
+async def _images(request: web.Request) -> web.Response:
+    body = await given(request, "prompt")
+    images = [{"b64_json": PIXEL} for _ in range(min(10, max(1, int(body.get("n") or 1))))]
+    return reply({"created": int(time.time()), "output_format": "png", "data": images})

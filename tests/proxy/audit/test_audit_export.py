@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.model import Fault, FaultSource
 from sigmaguard_proxy.audit.formats import FORMATS
 from sigmaguard_proxy.audit.reading import Reader, Stored
 from sigmaguard_proxy.cli import main
@@ -73,6 +75,35 @@ async def test_ecs_uses_the_fields_and_values_the_schema_allows(tmp_path: Path, 
     assert document["rule"]["id"] == "injection.override"
     assert document["event"]["kind"] == "alert" and document["event"]["outcome"] == "failure"
     assert document["http"]["response"]["status_code"] == 403
+
+
+FAILED_UPSTREAM = Fault(FaultSource.UPSTREAM, "upstream_failed", "connection refused")
+SLOW_DETECTOR = Fault(FaultSource.DETECTOR, "detector_timeout", "slow", True, "names")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, "success"),
+        ({"faults": (SLOW_DETECTOR,)}, "success"),  # the policy failed open and the caller got its answer
+        ({"status": 503, "faults": (SLOW_DETECTOR,)}, "failure"),
+        ({"status": 502, "faults": (FAILED_UPSTREAM,)}, "failure"),
+        ({"status": 200, "streamed": True, "faults": (FAILED_UPSTREAM,)}, "failure"),  # the stream broke midway
+        ({"status": 429}, "failure"),
+        ({"status": 499}, "failure"),
+        ({"status": 403, "action": "block", "intended": "block"}, "failure"),
+        ({"status": 200, "action": "block", "intended": "block"}, "failure"),
+    ],
+)
+async def test_an_exchange_that_failed_is_exported_as_a_failure(
+    changes: dict[str, Any], outcome: str, tmp_path: Path, database: Database
+) -> None:
+    values = {"action": "allow", "intended": "allow", "rule": "", "status": 200, "faults": (), **changes}
+    record_all(tmp_path, [exchange(1, "acme", **values)])
+    await ship_all(tmp_path, database)
+    (record,) = await _stored_again(database)
+    assert f" outcome={outcome} " in FORMATS["cef"](record).decode()
+    assert json.loads(FORMATS["ecs"](record))["event"]["outcome"] == outcome
 
 
 async def _stored_again(database: Database) -> list[Stored]:
