@@ -1,5 +1,6 @@
 """Which codec serves a route. The one place that names every endpoint."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import unquote
 
@@ -17,6 +18,9 @@ _ENDINGS = (
     *("/chat/completions", "/completions", "/responses", "/embeddings", "/moderations", "/v1/messages"),
     *("/images/generations", "/images/edits", "/audio/speech", "/audio/transcriptions", "/audio/translations"),
 )
+# Where some servers end a path's last name: a parameter, a query or fragment that was encoded, a zero byte
+_NAME_END = re.compile(r"[;?#\0]")
+_READING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})  # methods that carry no text to a model
 
 
 class Routes:
@@ -37,7 +41,7 @@ class Routes:
         for below in _BELOW:
             if path.startswith(below):
                 return self._by_path[below[:-1]]
-        if method == "POST":
+        if method not in _READING:
             for ending in _ENDINGS:
                 if path.endswith(ending):
                     return self._by_path[ending if ending.startswith("/v1/") else "/v1" + ending]
@@ -52,11 +56,11 @@ def plain_path(path: str) -> str:
     """A path as a lenient server reads it: decoded twice, dot segments and doubled slashes gone, in lower case."""
     parts: list[str] = []
     for part in unquote(unquote(path)).replace("\\", "/").lower().split("/"):
-        name = part.partition(";")[0].strip()  # a path parameter, and spaces some servers cut off
+        name = _NAME_END.split(part, 1)[0].strip()  # some servers cut spaces off, and dots behind a name
         if name == "..":
             parts = parts[:-1]
-        elif name not in ("", "."):
-            parts.append(name)
+        elif name.strip("."):
+            parts.append(name.rstrip(". "))
     return "/" + "/".join(parts)
 
 

@@ -32,6 +32,12 @@ def test_every_codec_is_found_by_its_endpoint(codec) -> None:  # type: ignore[no
         ("GET", "/v1/chat/completions/chatcmpl_1/messages", "/v1/chat/completions"),
         ("POST", "/v1/messages/batches", "/v1/messages"),
         ("POST", "/anthropic/v1/messages", "/v1/messages"),
+        ("POST", "/v1/chat/completions%3Fa", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions%23", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions%00", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions.", "/v1/chat/completions"),
+        ("PUT", "/x/v1/chat/completions", "/v1/chat/completions"),
+        ("QUERY", "/x/v1/chat/completions", "/v1/chat/completions"),
     ],
 )
 def test_other_spellings_and_relatives(method: str, path: str, endpoint: str) -> None:
