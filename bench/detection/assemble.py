@@ -24,7 +24,7 @@ class Wishes(msgspec.Struct, frozen=True):
 
     # attacks that the encoder would catch and the glance may clear: user, document, tool
     missed: tuple[float, float, float] = (0.01, 0.025, 0.03)
-    basic: tuple[float, float, float] = (0.5, 0.75, 0.85)  # user, document, tool: 95 % of harmless texts kept and more
+    basic: tuple[float, float, float] = (0.6, 0.75, 0.85)  # user, document, tool: 95 % of harmless texts kept and more
     strict: float = 0.9  # attacks of every origin that must be caught; never above `basic`
     quiet: float = 0.01  # harmless texts of every origin that may be reported
 

@@ -94,7 +94,9 @@ def _misspelt(policy: Policy, rules: Sequence[Rule]) -> Iterator[str]:
         if not name.endswith(".*") and name not in ids:
             yield f"rules.{name}: no rule of that name; {_nearest(name, ids)}"
     entities = known_entities(policy, rules)
-    for name in policy.pack.masks if entities is not None else ():
+    if entities is None:
+        return
+    for name in policy.pack.masks:
         if name not in entities:
             yield f"masks.{name}: no entity of that name; {_nearest(name, entities)}"
 
