@@ -12,8 +12,8 @@ from detection.corpus.example import Example
 from detection.corpus.manner_register import as_typed
 
 SOURCE = "benign_mixed"
-LINES = "benign_mixed_line"
-BANKS: Mapping[str, str] = {"user": "benign_mixed_user", "document": "benign_mixed_page", "tool": "benign_mixed_tool"}
+LINES = "mixed_line"  # in the format of the attack banks, hence their names
+BANKS: Mapping[str, str] = {"user": "mixed_user", "document": "mixed_page", "tool": "mixed_tool"}
 ORIGINS: Mapping[str, int] = {"user": 65, "document": 20, "tool": 15}  # shares in percent; they add up to 100
 SHORTEST, LONGEST = 80, 900  # code points of a pasted text
 AS_ATTACKERS = 0.4  # typed in the registers of the attack banks, so that the register tells nothing
