@@ -88,8 +88,7 @@ async def test_a_connection_closed_in_between_is_opened_again() -> None:
         port = first.plane.port
         client = Client(first.base)
         assert (await _in_thread(client.check_text, "hello")).action == "allow"
-        assert first.plane._runner is not None
-        await first.plane._runner.cleanup()
+        await first.plane.stop()
         with pytest.raises(GuardError, match=f"127.0.0.1:{port}"):
             await _in_thread(client.check_text, "hello")
 
