@@ -77,6 +77,15 @@ def deal(rng: random.Random, count: int, cards: Sequence[Card], source: str) -> 
         )
 
 
+def deal_shares(
+    rng: random.Random, count: int, cards: Sequence[Card], source: str, shares: Mapping[str, float]
+) -> Iterator[Example]:
+    """Yield `count` benign examples, in languages of these shares instead of those of all."""
+    hands = {lang: deal(rng, count, [card for card in cards if card.lang == lang], source) for lang in shares}
+    for lang in rng.choices(list(shares), list(shares.values()), k=count):
+        yield next(hands[lang])
+
+
 def _shuffled(rng: random.Random, cards: Sequence[Card]) -> Iterator[Card]:
     pile = [card for card in cards for _ in range(card.copies)]
     while pile:

@@ -1,6 +1,7 @@
 """Knows how people open and close a message; leaves haste and typos to the style all texts share."""
 
 import random
+import re
 from collections.abc import Mapping
 
 from detection.corpus.attack_style import roughen as hasten
@@ -128,6 +129,14 @@ _AFTER: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _SHORT, _LONG = 16, 250  # nobody says "quick one" before one word or before half a page
+
+
+_AN = re.compile(r"\b([Aa])(?= (?:a|e(?!u)|i|o(?!ne)|un(?!i))[a-z])")
+
+
+def with_articles(text: str, lang: str) -> str:
+    """The text with `an` before a vowel, where a slot put the word behind an English article."""
+    return _AN.sub(r"\1n", text) if lang == "en" else text
 
 
 def roughen(rng: random.Random, text: str, lang: str) -> str:
