@@ -7,7 +7,9 @@ from aiohttp import HttpVersion10, web
 
 from sigmaguard.errors import WireError
 from sigmaguard.wire.body import parse_body
+from sigmaguard.wire.generic import GenericCodec
 from sigmaguard.wire.multipart import Form
+from sigmaguard.wire.plain_text import is_binary_start
 from sigmaguard_proxy.encoding import decode_body
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
@@ -17,7 +19,11 @@ BODY_TIMEOUT_S = 60.0  # a caller that needs longer to send one body is not goin
 
 def too_large(limit_bytes: int) -> FaultError:
     """What a caller hears whose body is over the policy's limit."""
-    return client_fault("body_too_large", f"the body is over the {limit_bytes} bytes that this policy allows", 413)
+    return client_fault(
+        "body_too_large",
+        f"the body is over the {limit_bytes} bytes that this policy allows (`limits.request_bytes`)",
+        413,
+    )
 
 
 async def go_on(request: web.BaseRequest) -> None:
@@ -68,6 +74,37 @@ async def continued(start: bytes, request: web.BaseRequest) -> AsyncIterator[byt
         yield piece
 
 
+async def large_binary(request: web.BaseRequest, limit_bytes: int) -> bytes:
+    """The first bytes of an upload over the limit, where it is no text; nothing for a body within the limit.
+
+    Raises FaultError for text that is too large.
+    """
+    length = request.content_length
+    if length is None or length <= limit_bytes:
+        return b""
+    if request.headers.get("Content-Encoding"):
+        raise too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            start = await request.content.readany()
+    except TimeoutError as error:
+        raise client_fault("body_timeout", f"the body did not arrive within {BODY_TIMEOUT_S:g} s", 408) from error
+    if not is_binary_start(start, request.headers.get("Content-Type", "")):
+        raise too_large(limit_bytes)
+    return start
+
+
+def _read_unknown(exchange: Exchange, codec: GenericCodec, content_type: str) -> None:
+    """A body of an endpoint nobody knows. Raises WireError."""
+    try:
+        content = codec.read(exchange.plain, content_type)
+    except RecursionError as error:
+        raise WireError("too_deep", "the body is nested too deep") from error
+    exchange.body, exchange.form, exchange.model = content.body, content.form, content.model
+    exchange.segments = content.segments
+    exchange.streamed = codec.wants_stream(content.body)
+
+
 def decode(exchange: Exchange) -> None:
     """Fills an exchange's segments from its body. Raises WireError."""
     codec, request, limits = exchange.codec, exchange.request, exchange.policy.limits
@@ -75,13 +112,15 @@ def decode(exchange: Exchange) -> None:
         return
     exchange.plain = decode_body(exchange.raw, request.headers.get("Content-Encoding", ""), limits.request_bytes)
     content_type = request.headers.get("Content-Type", "")
-    if content_type[:10].lower() == "multipart/":
+    if isinstance(codec, GenericCodec):
+        _read_unknown(exchange, codec, content_type)
+    elif content_type[:10].lower() == "multipart/":
         decode_form = getattr(codec, "decode_form", None)
         if decode_form is None:
             raise WireError("multipart", "this endpoint takes JSON, not multipart form data")
-        exchange.form = Form(content_type, exchange.plain)
-        exchange.segments = decode_form(exchange.form)
-        exchange.model = next((part.text for part in exchange.form.parts if part.name == "model"), "")
+        form = exchange.form = Form(content_type, exchange.plain)
+        exchange.segments = decode_form(form)
+        exchange.model = next((part.text for part in form.parts if part.name == "model"), "")
     else:
         exchange.body = parse_body(exchange.plain)
         try:

@@ -12,9 +12,8 @@ from sigmaguard.digests import Digests
 from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Finding, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
-from sigmaguard.wire.codec import Codec, Usage
+from sigmaguard.wire.codec import Codec, Editable, Usage
 from sigmaguard.wire.fields import shown_pointer
-from sigmaguard.wire.multipart import Form
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
@@ -78,7 +77,7 @@ class Exchange:
         self.ticket: Ticket | None = None
         self.raw = b""
         self.body: object = None
-        self.form: Form | None = None
+        self.form: Editable | None = None
         self.plain = b""  # what was inspected: the body without its content encoding
         self.out: Outgoing | None = None  # an answer whose head has left
         self.segments: list[Segment] = []

@@ -82,6 +82,8 @@ def _oddities(policy: Policy, rules: Mapping[str, tuple[Rule, ...]]) -> Iterator
     for name, config in pack.detectors.items():
         if config.on_fault is not None and config.on_fault.value == "open" and config.enabled:
             yield f"detectors.{name}.on_fault: open lets traffic through uninspected when it fails"
+    if families and policy.unknown_endpoints == "pass":
+        yield "unknown_endpoints: pass lets every endpoint without a codec through uninspected; use inspect or refuse"
     if not families and policy.name != "off":
         yield "detectors: none is enabled; use the pack `off` if that is meant"
     yield from _misspelt(policy, [rule for found in rules.values() for rule in found])

@@ -4,7 +4,7 @@ Knows content types and when to record; streams are guarded by `streaming.py`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from aiohttp import web
@@ -14,6 +14,8 @@ from sigmaguard.model import Action, Direction, Fault, FaultSource, OnFault, Ori
 from sigmaguard.policy.bound import bound
 from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
+from sigmaguard.wire.generic import GenericCodec
+from sigmaguard.wire.lines import is_lines_type
 from sigmaguard_proxy.acting import mask_answer, restore_edits, with_kept
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import decode_body
@@ -24,13 +26,15 @@ from sigmaguard_proxy.receiving import chunks, receive
 from sigmaguard_proxy.refusing import blocked, error_response
 from sigmaguard_proxy.repeats import without_repeats
 from sigmaguard_proxy.services import Services
-from sigmaguard_proxy.streaming import GuardedStream
+from sigmaguard_proxy.streaming import GuardedStream, is_line_stream
 from sigmaguard_proxy.tooling.answers import answer_tools
 from sigmaguard_proxy.upstreams import returned_lines
 
 WHOLE_BYTES = 262_144  # a raw answer of known length up to this goes in one write
 BINARY_TYPES = ("audio/", "image/", "video/", "font/", "application/pdf", "application/zip", "application/x-tar")
-LINES_TYPES = ("jsonl", "ndjson")
+# Of endpoints nobody knows: Bedrock frames its streams in bytes; a file's length tells whether it can be kept
+FRAMED_TYPES = ("application/vnd.amazon.eventstream",)
+FILE_TYPE = "application/octet-stream"
 DONE = b"[DONE]"  # after it OpenAI's clients hang up, so the record is kept before it leaves
 
 
@@ -73,7 +77,7 @@ class Relay:
         """The answer's bytes as they are, with what enforce would have done found out beside."""
         async with answer:
             exchange.status = answer.status
-            if _is_stream(answer):
+            if _is_stream(exchange, answer):
                 out = _in_pieces(exchange, answer)
                 return await self._streamed(exchange, answer, out, is_shadow=True)
             length = answer.content_length
@@ -95,7 +99,7 @@ class Relay:
         """The answer inspected, masked, restored or refused."""
         async with answer:
             exchange.status = answer.status
-            if _is_stream(answer):
+            if _is_stream(exchange, answer):
                 out = _in_pieces(exchange, answer, is_edited=True)
                 return await self._streamed(exchange, answer, out, is_shadow=False)
             if not _has_text(exchange, answer):
@@ -143,7 +147,7 @@ class Relay:
             edits, kept = restore_edits(exchange, segments, edits)
             exchange.output = with_kept(verdict, kept)
         if edits:
-            body = apply_edits(segments[0].text, edits).encode() if parsed is None else encode_edits(plain, edits)
+            body = encode_edits(plain, edits) if parsed is not None else _edited_text(plain, segments[0].text, edits)
             if parsed is not None:
                 body = without_repeats(body, edits)
         exchange.clock("restore", since)
@@ -161,18 +165,13 @@ class Relay:
             return plain, None, []
         kind = answer.content_type
         is_json = "json" in kind or plain[:1] in (b"{", b"[")
-        if is_json and not any(name in kind for name in LINES_TYPES):
-            parsed = parse_body(plain)
+        if is_json and not is_lines_type(kind) and (parsed := _parsed(exchange, plain)) is not None:
             exchange.usage = codec.usage(parsed)
             try:
                 return plain, parsed, codec.decode_response(parsed)
             except RecursionError as error:
                 raise WireError("too_deep", "the answer is nested too deep") from error
-        try:
-            text = plain.decode()
-        except UnicodeDecodeError as error:
-            raise WireError("not_utf8", "the text is not UTF-8") from error
-        return plain, None, [Segment("", Origin.ASSISTANT, text)]
+        return plain, None, _bare_text(exchange, plain, kind)
 
     async def _judge_calls(self, exchange: Exchange, body: object, segments: list[Segment]) -> Verdict:
         """The verdict on an answer's texts and on the tool calls in it."""
@@ -190,13 +189,50 @@ class Relay:
         return verdict
 
 
-def _is_stream(answer: Answer) -> bool:
-    return answer.content_type == "text/event-stream"
+def _parsed(exchange: Exchange, plain: bytes) -> object:
+    """The answer as JSON; None where an endpoint nobody knows sends what is not, which is read as text."""
+    try:
+        return parse_body(plain)
+    except WireError as error:
+        if error.kind == "not_json" and isinstance(exchange.codec, GenericCodec):
+            return None
+        raise
+
+
+def _bare_text(exchange: Exchange, plain: bytes, kind: str) -> list[Segment]:
+    """An answer that is no JSON, as one text; nothing where it is a file of an endpoint nobody knows."""
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError as error:
+        if not isinstance(exchange.codec, GenericCodec):
+            raise WireError("not_utf8", "the text is not UTF-8") from error
+        if not kind.startswith("text/"):
+            return []
+        text = plain.decode("latin-1")  # in which every byte is a letter, so that nothing is lost
+    return [Segment("", Origin.ASSISTANT, text)]
+
+
+def _edited_text(plain: bytes, text: str, edits: Sequence[Edit]) -> bytes:
+    """A bare text with the edits applied, in the charset it came in."""
+    edited = apply_edits(text, edits)
+    return edited.encode() if text.encode() == plain else edited.encode("latin-1", "replace")
+
+
+def _is_stream(exchange: Exchange, answer: Answer) -> bool:
+    return answer.content_type == "text/event-stream" or is_line_stream(exchange, answer)
 
 
 def _has_text(exchange: Exchange, answer: Answer) -> bool:
     """Whether an answer is to be read: all are but those that say they are a picture, sound or file."""
-    return exchange.request.method != "HEAD" and not answer.content_type.startswith(BINARY_TYPES)
+    kind = answer.content_type
+    if exchange.request.method == "HEAD" or kind.startswith(BINARY_TYPES):
+        return False
+    if not isinstance(exchange.codec, GenericCodec):
+        return True
+    if kind == FILE_TYPE:
+        length = answer.content_length
+        return length is not None and length <= exchange.policy.limits.response_bytes
+    return not kind.startswith(FRAMED_TYPES)
 
 
 def _begin(exchange: Exchange, out: Outgoing) -> None:

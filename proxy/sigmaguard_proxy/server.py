@@ -13,7 +13,8 @@ from sigmaguard.inspection import Inspection
 from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFault, Outcome, Timing, Verdict
 from sigmaguard.wire.body import encode_edits
 from sigmaguard.wire.codec import Refusal
-from sigmaguard_proxy.accepting import continued, decode, go_on, read_body, too_large, whole_body
+from sigmaguard.wire.generic import GenericCodec
+from sigmaguard_proxy.accepting import continued, decode, go_on, large_binary, read_body, too_large, whole_body
 from sigmaguard_proxy.acting import mask_request
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault, overloaded
@@ -96,6 +97,10 @@ class Proxy:
         return await self.relay.raw(exchange, await send_unread(self.services.outbound, exchange))
 
     async def _enforce(self, exchange: Exchange) -> web.StreamResponse:
+        if isinstance(exchange.codec, GenericCodec):
+            start = await large_binary(exchange.request, exchange.policy.limits.request_bytes)
+            if start:
+                return await self._upload(exchange, start)
         await self._read(exchange)
         await self._limit(exchange)
         verdict = await self._judge(exchange, self._begin(exchange, Timing.BEFORE))
@@ -122,6 +127,14 @@ class Proxy:
             abandon(task)
             raise
         return await self.relay.guarded(exchange, answer)
+
+    async def _upload(self, exchange: Exchange, start: bytes) -> web.StreamResponse:
+        """An upload that holds no text and is too large to keep: it goes on as it comes, its answer is read."""
+        outcomes = tuple((name, Outcome.NOT_RUN) for name in exchange.policy.detectors)
+        exchange.input.append(Verdict(Action.ALLOW, Action.ALLOW, exchange.mode, outcomes=outcomes))
+        await self._limit(exchange)
+        body = continued(start, exchange.request)
+        return await self.relay.guarded(exchange, await send(self.services.outbound, exchange, body))
 
     async def _shadow(self, exchange: Exchange) -> web.StreamResponse:
         request, limit = exchange.request, exchange.policy.limits.request_bytes
@@ -193,10 +206,20 @@ class Proxy:
                 403,
                 "permission_error",
             )
-        if exchange.codec is None and answer.policy.refuse_unknown_endpoints and answer.mode is Mode.ENFORCE:
+        if exchange.codec is None:
+            self._unknown(exchange)
+
+    def _unknown(self, exchange: Exchange) -> None:
+        """An endpoint without a codec: what the policy says of those."""
+        policy = exchange.policy
+        if policy.unknown_endpoints == "inspect" and exchange.mode is not Mode.OFF:
+            anthropic = "anthropic-version" in exchange.request.headers
+            exchange.codec = self.services.registry.unknown(anthropic=anthropic)
+        elif policy.unknown_endpoints == "refuse" and exchange.mode is Mode.ENFORCE:
             raise client_fault(
                 "unknown_endpoint",
-                f"policy `{answer.policy.name}` refuses endpoints it cannot inspect",
+                f"policy `{policy.name}` refuses endpoints nobody knows; "
+                "`unknown_endpoints: inspect` in it reads whatever they carry",
                 status=403,
             )
 

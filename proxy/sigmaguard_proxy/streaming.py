@@ -16,6 +16,8 @@ from sigmaguard.policy.bound import bound
 from sigmaguard.restore import Restorer, Span
 from sigmaguard.stream import Closing, Stop, StreamGuard
 from sigmaguard.wire.codec import Delta, Edit, Frame
+from sigmaguard.wire.generic import GenericCodec
+from sigmaguard.wire.lines import LineDecoder, is_lines_type
 from sigmaguard.wire.sse import SseDecoder, SseEvent
 from sigmaguard.wire.stream_shape import Run, Shape
 from sigmaguard_proxy.acting import allowed_hosts, kept_findings, mask, with_kept
@@ -35,6 +37,16 @@ LESSONS = 16  # frames a stream may teach without any that follows: each costs s
 KEPT_BYTES = 4 * 1024 * 1024  # of a stream whose content is kept for the audit log
 
 
+def is_line_stream(exchange: Exchange, answer: Answer) -> bool:
+    """Whether an answer of an endpoint nobody knows is a stream of lines; one with a length is a file of them."""
+    return (
+        isinstance(exchange.codec, GenericCodec)
+        and exchange.request.method == "POST"
+        and answer.content_length is None
+        and is_lines_type(answer.content_type)
+    )
+
+
 class GuardedStream:
     """One streamed answer on its way back."""
 
@@ -51,10 +63,12 @@ class GuardedStream:
         self._answer = answer
         self._record = record
         self._codec = exchange.codec
+        self._sse: SseDecoder | LineDecoder = SseDecoder()
         self._frames = exchange.codec.stream()
+        if isinstance(exchange.codec, GenericCodec) and is_line_stream(exchange, answer):
+            self._sse, self._frames = LineDecoder(), exchange.codec.line_stream()
         self._encoding = answer.header(b"content-encoding")
         self._decoder: Decoder | None = None
-        self._sse = SseDecoder()
         policy = bound(exchange.policy, exchange.segments)
         self._guard = StreamGuard(policy, self._mask, services.inspecting.digest_key)
         self._tools = answer_tools(services.tooling, exchange)

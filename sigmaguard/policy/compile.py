@@ -83,7 +83,7 @@ def compile_pack(pack: Pack, rule_files: Sequence[RuleFile], folder: Path | None
         limits=pack.limits,
         budget_ms=pack.budget_ms,
         on_fault=pack.on_fault,
-        refuse_unknown_endpoints=pack.unknown_endpoints == "refuse",
+        unknown_endpoints=pack.unknown_endpoints,
         refuse_unknown_fields=pack.unknown_fields == "refuse",
         tools=tools,
         pack=pack,

@@ -7,7 +7,7 @@ from pathlib import Path
 from sigmaguard.actions.compiled import Tools
 from sigmaguard.detector import Cost, Detector
 from sigmaguard.model import Action, Direction, Finding, OnFault, Origin, Timing
-from sigmaguard.policy.pack import Limits, MaskConfig, Pack
+from sigmaguard.policy.pack import Limits, MaskConfig, Pack, UnknownEndpoints
 
 # Which inline detectors look across a seam between messages: those whose finding cannot come about by two
 # harmless messages standing side by side. Within one message all of them do.
@@ -74,7 +74,7 @@ class Policy:
     limits: Limits
     budget_ms: float
     on_fault: OnFault
-    refuse_unknown_endpoints: bool
+    unknown_endpoints: UnknownEndpoints
     refuse_unknown_fields: bool
     tools: Tools
     pack: Pack

@@ -15,6 +15,10 @@ Kept = Annotated[int, msgspec.Meta(ge=0, le=32)]  # at most a third of a value s
 Bits = Annotated[float, msgspec.Meta(ge=0.0, le=21.0)]  # a character has 1,114,112 code points to choose from
 
 
+# Of endpoints without a codec: bodies read by their looks, let through unseen, or turned away
+UnknownEndpoints = Literal["inspect", "pass", "refuse"]
+
+
 class ActionByDirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An action for what goes in and one for what comes out."""
 
@@ -88,7 +92,8 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `budget_ms` is what a pooled detector may take for each 4,000 code points begun. `masks` is keyed by
     entity (`EMAIL`) or `*`. `rule_files` are read beside the pack, added to the
-    shipped ones; `custom_rules` are the same, written in place.
+    shipped ones; `custom_rules` are the same, written in place. `unknown_endpoints` is for those without a
+    codec: `inspect` reads any JSON, form or text, `pass` lets them through unseen, `refuse` turns them away.
     """
 
     name: str
@@ -96,7 +101,7 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extends: str | None = None
     budget_ms: Milliseconds = 250.0
     on_fault: OnFault = OnFault.CLOSED
-    unknown_endpoints: Literal["pass", "refuse"] = "pass"
+    unknown_endpoints: UnknownEndpoints = "inspect"
     unknown_fields: Literal["pass", "refuse"] = "pass"
     limits: Limits = Limits()
     detectors: dict[str, DetectorConfig] = {}

@@ -162,6 +162,14 @@ class Edit(msgspec.Struct, frozen=True):
     text: str
 
 
+class Editable(Protocol):
+    """A body that is no JSON document, with its texts: a form, or text alone."""
+
+    def encode(self, edits: Sequence[Edit]) -> bytes:
+        """The body with the edits applied. Raises WireError where one cannot be."""
+        ...
+
+
 class Registry(Protocol):
     """Finds the codec for a request."""
 
@@ -169,9 +177,13 @@ class Registry(Protocol):
         """The codec of a route, None where the route is unknown."""
         ...
 
+    def unknown(self, *, anthropic: bool) -> Codec:
+        """The codec for a route nobody knows; `anthropic` says in whose shape errors are told."""
+        ...
+
     def all(self) -> Sequence[Codec]:
         """Every codec, for the coverage matrix."""
         ...
 
 
-__all__ = ["Codec", "Delta", "Direction", "Edit", "Frame", "Refusal", "Registry", "StreamCodec", "Usage"]
+__all__ = ["Codec", "Delta", "Direction", "Edit", "Editable", "Frame", "Refusal", "Registry", "StreamCodec", "Usage"]

@@ -4,13 +4,13 @@ A client puts the strings at one place of successive deltas together, so they ar
 a list are told apart by their `index`, as SDKs do; those without one are one place, whatever their position.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from sigmaguard.errors import WireError
-from sigmaguard.model import Origin
+from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame
 from sigmaguard.wire.fields import Collector, may_hide
@@ -39,9 +39,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class DeltaPlaces:
-    """The places of one stream's nested texts."""
+    """The places of one stream's nested texts. `beside` tells what of an object a frame of ours repeats."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: "Callable[[Mapping[str, Any]], dict[str, Any]] | None" = None) -> None:
+        self._beside = beside or _told_apart
         self._steps: dict[str, list[_Step]] = {}
         self._left: dict[str, str] = {}  # keys that may be text, and as what they left
 
@@ -52,16 +53,20 @@ class DeltaPlaces:
         """
         inside = Collector()
         inside.walk(path, value, origin, "assistant")
-        for segment in inside.segments:
+        self.add(found, inside.segments)
+
+    def add(self, found: Found, segments: Sequence[Segment]) -> None:
+        """`collect` of texts that were found already."""
+        for segment in segments:
             if segment.path.endswith(pointer.KEY):
                 found.collector.segments.append(segment)
                 continue
-            name, steps = _place(found.delta, pointer.tokens(segment.path[len(found.at) :]))
+            name, steps = _steps_to(found.delta, pointer.tokens(segment.path[len(found.at) :]), self._beside)
             channel = f"{found.prefix}/at/{name}"
             if channel not in self._steps and len(self._steps) >= PLACES:
                 raise WireError("too_many_places", f"the stream has text at over {PLACES} places of its deltas")
             self._steps[channel] = steps
-            found.deltas.append(Delta(channel, segment.path, origin, segment.text))
+            found.deltas.append(Delta(channel, segment.path, segment.origin, segment.text))
 
     def wrapped(self, channel: str, text: str) -> Any:
         """A delta that adds `text` at a channel's place; None where the channel is none of ours.
@@ -74,7 +79,7 @@ class DeltaPlaces:
         value: Any = text
         for step in reversed(steps):
             key = step.key
-            if key is not None and may_hide(key):
+            if key and may_hide(key):
                 key = self._left.get(key)
                 if key is None:
                     return {}
@@ -88,7 +93,18 @@ class DeltaPlaces:
                 self._left[segment.text] = texts.get(segment.path, segment.text)
 
 
-def _place(holder: Any, tokens: list[str]) -> tuple[str, list[_Step]]:
+def place(holder: Any, path: str) -> str:
+    """The name of the place that a pointer leads to: what channels are called by."""
+    return _steps_to(holder, pointer.tokens(path), _told_apart)[0]
+
+
+def _told_apart(at: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: at[key] for key in _BESIDE if key in at and _is_plain(at[key])}
+
+
+def _steps_to(
+    holder: Any, tokens: list[str], beside_of: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> tuple[str, list[_Step]]:
     names: list[str] = []
     steps: list[_Step] = []
     at: Any = holder
@@ -99,9 +115,8 @@ def _place(holder: Any, tokens: list[str]) -> tuple[str, list[_Step]]:
             names.append(f"#{index}" if type(index) is int else "#")
             steps.append(_Step(None, {}))
         else:
-            beside = {key: at[key] for key in _BESIDE if key in at and _is_plain(at[key])}
             names.append(pointer.escape(token))
-            steps.append(_Step(token, beside))
+            steps.append(_Step(token, beside_of(at)))
             at = at[token]
     return "/".join(names), steps
 

@@ -47,6 +47,11 @@ _NAMES = frozenset(
         *("parallel_tool_calls", "max_completion_tokens", "presence_penalty", "frequency_penalty"),
         *("prompt_tokens_details", "completion_tokens_details", "content_filter_results", "reasoning_details"),
         *("include_obfuscation", "structuredContent"),
+        # of providers without a codec of their own: Gemini's and Ollama's
+        *("systemInstruction", "system_instruction", "generationConfig", "generation_config", "responseMimeType"),
+        *("functionDeclarations", "functionResponse", "functionCallingConfig", "promptTokenCount", "totalTokenCount"),
+        *("candidatesTokenCount", "promptTokensDetails", "candidatesTokensDetails", "thoughtsTokenCount"),
+        *("prompt_eval_count", "prompt_eval_duration"),
     }
     | OPAQUE_KEYS
 )
@@ -111,7 +116,7 @@ class Collector:
         for key, inner in value.items():
             kind = type(inner)
             if kind is str:
-                if inner and not (opaque and _is_opaque(key, inner, value, opaque)):
+                if inner and not (opaque and is_opaque(key, inner, value, opaque)):
                     self.segments.append(Segment(f"{path}/{escape(key)}", origin, inner, role, message))
             elif (kind is dict or kind is list) and not (opaque and key in self._trees):
                 self.walk(f"{path}/{escape(key)}", inner, origin, role, message, opaque)
@@ -129,7 +134,7 @@ DEEPEST = 200  # levels; JSON schemas in the wild stay under 40
 _WALKED = frozenset({str, dict, list})
 
 
-def _is_opaque(key: str, text: str, beside: Mapping[str, Any], opaque: frozenset[str]) -> bool:
+def is_opaque(key: str, text: str, beside: Mapping[str, Any], opaque: frozenset[str] = OPAQUE_KEYS) -> bool:
     """Whether a string is an identifier, an enum or binary data by its key and by its looks."""
     if key in opaque:
         if key in SEALED_KEYS:

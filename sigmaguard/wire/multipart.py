@@ -12,6 +12,7 @@ from sigmaguard.errors import WireError
 from sigmaguard.wire.body import apply_edits
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.form_head import bad, boundary_of, check_charset, read_head
+from sigmaguard.wire.plain_text import utf8_text
 from sigmaguard.wire.pointer import escape
 
 _AFTER_DELIMITER = re.compile(rb"[ \t]*\r\n")
@@ -37,8 +38,12 @@ class Form:
         self.raw = raw
         self.parts = tuple(_parts(b"--" + boundary_of(content_type), raw))
 
+    def file_text(self, part: Part) -> str:
+        """What a file says where it is UTF-8, else nothing. Raises WireError for JSON that is not UTF-8."""
+        return utf8_text(self.raw[part.start : part.end])
+
     def encode(self, edits: Sequence[Edit]) -> bytes:
-        """The form with these edits of text fields applied. Raises WireError for an edit of a file's name."""
+        """The form with these edits of fields and files applied. Raises WireError for an edit of a file's name."""
         by_path: dict[str, list[Edit]] = {}
         for edit in edits:
             by_path.setdefault(edit.path, []).append(edit)
@@ -47,7 +52,8 @@ class Form:
         for part in self.parts:
             found = by_path.pop(part.path, None)
             if found:
-                pieces += (self.raw[at : part.start], apply_edits(part.text, found).encode())
+                text = self.file_text(part) if part.filename else part.text
+                pieces += (self.raw[at : part.start], apply_edits(text, found).encode())
                 at = part.end
         if by_path:
             raise WireError("not_text", f"what stands at `{min(by_path)}` cannot be edited in place")

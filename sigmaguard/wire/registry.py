@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from sigmaguard.model import Origin
 from sigmaguard.wire.anthropic_messages import MessagesCodec
 from sigmaguard.wire.codec import Codec
+from sigmaguard.wire.generic import GenericCodec
 from sigmaguard.wire.openai_chat import ChatCodec
 from sigmaguard.wire.openai_responses import ResponsesCodec
 from sigmaguard.wire.openai_simple import SimpleCodec
@@ -29,10 +30,15 @@ class Routes:
     def __init__(self, codecs: Sequence[Codec]) -> None:
         self._codecs = tuple(codecs)
         self._by_path = {codec.endpoint: codec for codec in codecs}
+        self._unknown = GenericCodec(), GenericCodec(anthropic=True)
 
     def find(self, method: str, path: str) -> Codec | None:
         """The codec of a route, None where the route is unknown."""
         return self._by_path.get(path) or self._find(method, plain_path(path))
+
+    def unknown(self, *, anthropic: bool) -> Codec:
+        """The codec for a route nobody knows; `anthropic` says in whose shape errors are told."""
+        return self._unknown[anthropic]
 
     def _find(self, method: str, path: str) -> Codec | None:
         codec = self._by_path.get(path)
@@ -48,7 +54,7 @@ class Routes:
         return None
 
     def all(self) -> Sequence[Codec]:
-        """Every codec."""
+        """Every codec of a known route."""
         return self._codecs
 
 

@@ -8,7 +8,7 @@ from sigmaguard.errors import DetectorError
 from sigmaguard.model import Action, Direction, Finding, OnFault, Origin, Timing
 from sigmaguard.policy.compile import compile_pack
 from sigmaguard.policy.compiled import ActiveDetector, Plan, Policy
-from sigmaguard.policy.pack import Limits, MaskConfig, Pack, RuleOverride
+from sigmaguard.policy.pack import Limits, MaskConfig, Pack, RuleOverride, UnknownEndpoints
 
 EVERYWHERE = frozenset(Origin)
 
@@ -132,7 +132,7 @@ def policy_of(
     budget_ms: float = 2_000.0,
     rules: Mapping[str, RuleOverride] | None = None,
     on_fault: OnFault = OnFault.CLOSED,
-    refuse_unknown: bool = False,
+    unknown: UnknownEndpoints = "inspect",
     name: str = "test",
 ) -> Policy:
     """A compiled policy of these detectors."""
@@ -142,7 +142,7 @@ def policy_of(
         on_fault=on_fault,
         masks=dict(masks or {}),
         limits=limits or Limits(),
-        unknown_endpoints="refuse" if refuse_unknown else "pass",
+        unknown_endpoints=unknown,
     )
     base = compile_pack(pack, ())
     plans = {(direction, timing): _plan(direction, timing, actives) for direction in Direction for timing in Timing}

@@ -326,9 +326,10 @@ async def test_headers_survive_both_ways() -> None:
     assert record.status == 429
 
 
-async def test_unknown_endpoints_pass_untouched_and_are_recorded_as_not_inspected() -> None:
+async def test_unknown_endpoints_pass_untouched_where_the_policy_says_so_and_are_recorded_as_not_inspected() -> None:
     body = b"\x00\xff not json" * 10
-    async with gateway(POLICY, script=whole(b"\xffanswer", content_type="application/x-thing")) as gate:
+    policy = policy_of(blocks("forbidden"), masks("swordfish"), unknown="pass")
+    async with gateway(policy, script=whole(b"\xffanswer", content_type="application/x-thing")) as gate:
         async with gate.call("/v1/files", body, headers={"Content-Type": "application/x-thing"}) as answer:
             assert (answer.status, await answer.read()) == (200, b"\xffanswer")
         assert gate.provider.received[0].body == body
@@ -338,7 +339,7 @@ async def test_unknown_endpoints_pass_untouched_and_are_recorded_as_not_inspecte
 
 
 async def test_unknown_endpoints_are_refused_where_the_policy_says_so() -> None:
-    policy = policy_of(blocks("forbidden"), refuse_unknown=True)
+    policy = policy_of(blocks("forbidden"), unknown="refuse")
     async with gateway(policy, script=whole({})) as gate:
         status, raw = await gate.answer("/v1/fine_tuning/jobs", {})
         assert (status, orjson.loads(raw)["error"]["code"]) == (403, "unknown_endpoint")

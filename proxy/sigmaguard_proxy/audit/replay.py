@@ -20,6 +20,7 @@ from sigmaguard.policy.compiled import Policy
 from sigmaguard.scanning import Scanner
 from sigmaguard.wire.body import parse_body
 from sigmaguard.wire.codec import Codec
+from sigmaguard.wire.generic import UNKNOWN
 from sigmaguard.wire.registry import registry
 from sigmaguard.wire.sse import SseDecoder
 from sigmaguard_policies import policies_root
@@ -67,6 +68,8 @@ class Replay:
         """Both directions of one exchange, as far as they were captured."""
         self.exchanges += 1
         codec = self._registry.find("POST", captured.endpoint)
+        if captured.endpoint == UNKNOWN:
+            codec = self._registry.unknown(anthropic=False)
         if codec is None:
             self.skipped[f"no codec for {captured.endpoint[:64]}"] += 1
             return

@@ -12,6 +12,7 @@ from aiohttp import web
 from sigmaguard.errors import WireError
 from sigmaguard.model import Action, Fault, FaultSource, Mode
 from sigmaguard.wire.codec import Codec, Registry
+from sigmaguard.wire.generic import UNKNOWN
 from sigmaguard_proxy.accepting import decode
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
@@ -48,13 +49,16 @@ class EnvoyAdapter:
         """Raises WireError for a body that cannot be inspected, FaultError for an endpoint or model not allowed."""
         policy = exchange.policy
         if self.codec(exchange) is None:
-            if policy.refuse_unknown_endpoints and exchange.mode is Mode.ENFORCE:
-                message = f"policy `{policy.name}` refuses endpoints it cannot inspect"
+            if policy.unknown_endpoints == "refuse" and exchange.mode is Mode.ENFORCE:
+                message = f"policy `{policy.name}` refuses endpoints nobody knows"
                 raise client_fault("unknown_endpoint", message, 403)
-            return Question()
+            if policy.unknown_endpoints != "inspect":
+                return Question()
+            exchange.codec = self._registry.unknown(anthropic="anthropic-version" in exchange.request.headers)
         if exchange.request.headers.get(PARTIAL, "").lower() == "true":
             raise WireError("body_too_large", "Envoy sent only a part of the body; raise `max_request_bytes`")
-        if not exchange.raw and _needs_body(exchange.request):
+        is_known = exchange.codec is not None and exchange.codec.endpoint != UNKNOWN
+        if not exchange.raw and is_known and _needs_body(exchange.request):
             raise WireError("no_body", "Envoy sent no body; set `with_request_body` in its ext_authz filter")
         decode(exchange)
         models = exchange.who.models
