@@ -2,8 +2,9 @@
 
 Errs towards yes: a URL is taken to go on to the next blank, whatever brackets, tags or sentence marks come
 first, and a URL that is a quoted value (`href="..."`, `"url": "..."`) to its closing quote, since browsers
-and HTTP clients encode or drop the blanks in one. What it cannot see: a relative URL under a `<base>` that
-leads away, and a host without a scheme (`evil.example/x`), which nothing fetches by itself.
+and HTTP clients encode or drop the blanks in one. A host without a scheme begins one where a path, a query or
+a fragment follows it (`evil.example/x`), since chat clients make links of that. What it cannot see: a relative
+URL under a `<base>` that leads away, a bare address of digits, and what stands in front of a bare host.
 """
 
 import re
@@ -18,7 +19,17 @@ _SIGN = re.compile(rf"{_SCHEME}|/[/\\]|{_ENTITY}", re.IGNORECASE)
 _SIGN_JSON = re.compile(rf"{_SCHEME}|/(?:/|\\[/\\])|{_ENTITY}|\\u00(?:2f|3a|5c)", re.IGNORECASE)
 _SIGN_SIZE = 16  # code points of the longest sign
 _CONTEXT = 32
-_KEPT = _SIGN_SIZE + _CONTEXT
+# A host by its name, up to what begins its path. A file's path, a mail address and `e.g./` are none: no host
+# stands behind `/` or `@`, and no top-level domain has one letter. Which ones exist is not asked: the list grows.
+_DOT = r"(?:\\{0,8}[.\u3002\uff0e\uff61]|\\{1,8}u(?:002e|3002|ff0e|ff61))"
+_BARE = re.compile(
+    rf"(?<![\w.@/\-\u3002\uff0e\uff61])(?:[\w-]{{1,63}}{_DOT})+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}}){_DOT}?"
+    r"(?::\d{1,5})?\\{0,8}\Z",
+    re.IGNORECASE,
+)
+_PATH = re.compile(r"(?<=[\w.\\\u3002\uff0e\uff61])[/?#]")
+_HOST_SIZE = 288  # code points of the longest: 253, a port, and something for what escapes it
+_KEPT = _HOST_SIZE + _CONTEXT
 # `postgres://anna:<PASSWORD_1>@db`: no client of an answer fetches these by itself
 _ELSEWHERE = re.compile(
     r"(?<![a-z0-9&;#\\])(?:postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?|mssql|oracle|sqlite|ssh|sftp|smtps?"
@@ -80,6 +91,14 @@ class UrlTrace:
     def _open(self, data: str, at: int, floor: int) -> tuple[int, int]:
         """Looks for the beginning of a URL that ends behind `at`; from where to read on."""
         sign = self._sign.search(data, max(floor, at - _SIGN_SIZE))
+        bare = _bare_host(data, at, floor, sign.end() if sign else len(data))
+        if bare:
+            start, end = bare.start(), bare.end() + 1
+            before = data[max(0, start - _CONTEXT) : start]
+            self._ends = self._end_of(before)
+            # written as a plain URL, so that a list can allow it; behind a backslash a letter may be an escape's
+            self._url = ("" if before.endswith("\\") else "tps://") + data[start:end]
+            return end, end
         if sign is None:
             return len(data), floor
         before = data[max(0, sign.start() - _CONTEXT) : sign.start()]
@@ -114,5 +133,22 @@ class UrlTrace:
         if self._allows is None or len(self._url) > _LONGEST:
             return False
         host = _PLAIN_HOST.match(self._url)
+        if host is None or not self._allows(host[1].lower()):
+            return False
         # a second URL in the same run may lead anywhere
-        return host is not None and not self._sign.search(self._url, host.end()) and self._allows(host[1].lower())
+        url, end = self._url, host.end()
+        return not self._sign.search(url, end) and not _bare_host(url, end, end, len(url))
+
+
+def _bare_host(data: str, at: int, floor: int, end: int) -> re.Match[str] | None:
+    """The first host without a scheme, from `floor` on, whose path begins between `at` and `end`."""
+    for path in _PATH.finditer(data, at, end):
+        stop = path.start()
+        # nearly every slash is told apart by the word before it: searching all of what a host may be takes 20 us
+        start = max(floor, stop - _HOST_SIZE, data.rfind("/", at, stop) + 1)
+        word = data[start:stop].rsplit(None, 1)[-1:]
+        if word and ("." in word[0] or "\\" in word[0] or not word[0].isascii()):
+            found = _BARE.search(data, stop - len(word[0]), stop)
+            if found:
+                return found
+    return None

