@@ -10,7 +10,7 @@ from sigmaguard.wire.body import parse_body
 from sigmaguard.wire.generic import GenericCodec
 from sigmaguard.wire.multipart import Form
 from sigmaguard.wire.plain_text import is_binary_start
-from sigmaguard_proxy.encoding import decode_body
+from sigmaguard_proxy.encoding import decode_body, encoding_of
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
 
@@ -110,8 +110,8 @@ def decode(exchange: Exchange) -> None:
     codec, request, limits = exchange.codec, exchange.request, exchange.policy.limits
     if codec is None or not exchange.raw:
         return
-    exchange.plain = decode_body(exchange.raw, request.headers.get("Content-Encoding", ""), limits.request_bytes)
-    content_type = request.headers.get("Content-Type", "")
+    exchange.plain = decode_body(exchange.raw, encoding_of(request.headers), limits.request_bytes)
+    content_type = request.headers.get("Content-Type", "")  # aiohttp refuses requests that have two
     if isinstance(codec, GenericCodec):
         _read_unknown(exchange, codec, content_type)
     elif content_type[:10].lower() == "multipart/":

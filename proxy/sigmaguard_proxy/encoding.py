@@ -5,9 +5,11 @@ from typing import Protocol
 
 import brotli
 import zstandard
+from multidict import MultiMapping
 
 from sigmaguard.errors import WireError
 
+_NONE: list[str] = []
 READABLE = ("gzip", "x-gzip", "deflate", "br", "zstd", "identity")
 # zstd has no output bound of its own: of this much input at most 8 MiB can come (a 4-byte block says 128 KiB)
 _ZSTD_SLICE = 256
@@ -141,6 +143,17 @@ def _decompressor(name: str) -> _Decompressor:
             return _Zstandard()
         case _:
             raise WireError("unknown_encoding", f"content encoding `{name[:32]}` is not one of gzip, deflate, br, zstd")
+
+
+def encoding_of(headers: MultiMapping[str]) -> str:
+    """A request's content encodings, empty where there are none.
+
+    Raises WireError where they are told twice: we might read by the first header and a server by the last.
+    """
+    values = headers.getall("Content-Encoding", _NONE)
+    if len(values) > 1:
+        raise WireError("doubled_header", "there is more than one Content-Encoding header; send one, as a list")
+    return values[0] if values else ""
 
 
 def decode_body(raw: bytes, encoding: str, limit_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ import socket
 
 import orjson
 import pytest
+from multidict import CIMultiDict
 
 from sigmaguard.model import Mode, OnFault
 from sigmaguard.policy.pack import Limits
@@ -186,6 +187,35 @@ async def test_a_form_that_upstreams_read_otherwise_never_leaves(boundary: str, 
         status, raw = await gate.answer("/v1/audio/transcriptions", body, headers=headers)
         assert (status, error_of(CHAT, raw)) == (400, ("invalid_request_error", "bad_multipart"))
         assert gate.provider.received == []
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/guard"])
+async def test_two_headers_that_tell_a_bodys_encoding_are_refused(path: str) -> None:
+    """We might read by the first what a server reads by the last; shadow and off pass the bytes as ever."""
+    headers = CIMultiDict([("Content-Encoding", "identity"), ("Content-Encoding", "gzip")])
+    body = orjson.dumps(chat("hi"))
+    async with gateway(POLICY, script=whole(completion("ok"))) as gate:
+        for mode in Mode if path == CHAT else (Mode.ENFORCE,):
+            gate.directory.mode = mode
+            async with gate.session.post(gate.url + path, data=body, headers=headers) as answer:
+                status, raw = answer.status, await answer.read()
+            if mode is Mode.ENFORCE:
+                assert (status, error_of(CHAT, raw)) == (400, ("invalid_request_error", "doubled_header"))
+                assert "send one" in orjson.loads(raw)["error"]["message"] and gate.provider.received == []
+            else:
+                assert (status, gate.provider.received[-1].body) == (200, body)
+
+
+async def test_two_content_types_are_refused() -> None:
+    """By aiohttp, in every mode: a form's boundary would be one for us and another for the server."""
+    headers = CIMultiDict([("Content-Type", f"multipart/form-data; boundary={one}") for one in "xy"])
+    async with gateway(POLICY, script=whole(completion("ok"))) as gate:
+        for mode in Mode:
+            gate.directory.mode = mode
+            async with gate.session.post(
+                f"{gate.url}/v1/audio/transcriptions", data=b"--x--", headers=headers
+            ) as answer:
+                assert (answer.status, gate.provider.received) == (400, [])
 
 
 async def test_a_caller_that_hangs_up_while_sending() -> None:

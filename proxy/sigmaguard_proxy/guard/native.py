@@ -9,6 +9,7 @@ from aiohttp import web
 from sigmaguard.errors import WireError
 from sigmaguard.model import Action, Direction, Finding, Origin, Segment
 from sigmaguard.wire.body import encode_edits
+from sigmaguard.wire.fields import shown_pointer
 from sigmaguard.wire.openai_chat import ChatCodec
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.guard.question import Dialect, Judged, Question, json_answer
@@ -124,7 +125,7 @@ def _finding(direction: Direction, finding: Finding) -> dict[str, Any]:
         "rule": finding.rule,
         "detector": finding.detector,
         "direction": direction.value,
-        "path": finding.path,
+        "path": shown_pointer(finding.path),
         "start": finding.start,
         "end": finding.end,
         "score": round(finding.score, 6),

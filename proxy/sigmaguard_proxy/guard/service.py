@@ -13,7 +13,7 @@ from sigmaguard.wire.body import apply_edits, parse_body
 from sigmaguard.wire.codec import Edit, Refusal
 from sigmaguard_proxy.accepting import go_on, whole_body
 from sigmaguard_proxy.acting import mask_answer, mask_request
-from sigmaguard_proxy.encoding import decode_body
+from sigmaguard_proxy.encoding import decode_body, encoding_of
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
 from sigmaguard_proxy.guard.envoy import EnvoyAdapter
@@ -96,8 +96,8 @@ class GuardService:
             await self._read_shown(exchange, limit_bytes)
             return
         exchange.raw = await whole_body(exchange.request, limit_bytes)
-        encoding = exchange.request.headers.get("Content-Encoding", "")
         try:
+            encoding = encoding_of(exchange.request.headers)
             exchange.plain = decode_body(exchange.raw, encoding, limit_bytes)
             exchange.body = parse_body(exchange.plain) if exchange.plain.strip() else None
         except WireError as error:

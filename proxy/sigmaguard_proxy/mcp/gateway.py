@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from sigmaguard.errors import WireError
 from sigmaguard.model import Fault, FaultSource, Mode
 from sigmaguard.wire.codec import Refusal
-from sigmaguard_proxy.encoding import decode_body
+from sigmaguard_proxy.encoding import decode_body, encoding_of
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import client_fault
 from sigmaguard_proxy.mcp.conversing import SESSION, VERSION, Conversation
@@ -179,7 +179,7 @@ class Gateway:
         session = self._session(exchange, endpoint, headers)
         conversation = Conversation(self.services, self.record, exchange, endpoint, session, headers, out)
         try:
-            plain = decode_body(raw, headers.get("Content-Encoding", ""), endpoint.settings.message_bytes)
+            plain = decode_body(raw, encoding_of(headers), endpoint.settings.message_bytes)
             reading.messages, reading.batch = parse_messages(plain)
         except WireError as error:
             if exchange.mode is Mode.ENFORCE or isinstance(endpoint.server, StdioServer):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sigmaguard.model import Origin, Segment
-from sigmaguard.wire.fields import Collector, may_hide
+from sigmaguard.wire.fields import LEAST_BINARY, Collector, may_hide
 from sigmaguard.wire.locate import key_pointer
+from sigmaguard.wire.opaque import is_binary
 from sigmaguard.wire.pointer import escape
 
 ALL: frozenset[str] = frozenset()  # no key is opaque: a model reads them all
@@ -127,12 +128,12 @@ def _meta(collector: Collector, params: Any, origin: Origin, path: str = "/param
 
 
 def _walk(collector: Collector, path: str, value: Any, origin: Origin, message: str = "") -> None:
-    """Every string, except the bytes of pictures, sound and binary resources."""
+    """Every string, except the bytes of pictures, sound and binary resources, whatever calls itself so."""
     if isinstance(value, dict):
         kind = value.get("mimeType")
         binary = value.get("type") in ("image", "audio") or (isinstance(kind, str) and not _is_text(kind))
         for key, inner in value.items():
-            if binary and key in ("data", "blob"):
+            if binary and key in ("data", "blob") and _is_bytes(inner):
                 continue
             if path == "/params" and key == "_meta":
                 continue
@@ -144,6 +145,11 @@ def _walk(collector: Collector, path: str, value: Any, origin: Origin, message: 
             _walk(collector, f"{path}/{at}", inner, origin, message or path)
     elif isinstance(value, str) and value:
         collector.segments.append(Segment(path, origin, value, "", message))
+
+
+def _is_bytes(value: Any) -> bool:
+    """Whether a value is base64 of bytes that nobody can read; too little of it is looked at like a text."""
+    return isinstance(value, str) and len(value) >= LEAST_BINARY and is_binary(value)
 
 
 def _is_text(mime_type: str) -> bool:

@@ -88,6 +88,16 @@ async def test_a_chat_is_read_as_the_proxy_reads_it(guard: GuardPlane) -> None:
     }
 
 
+async def test_a_key_that_may_hold_text_is_not_told_in_a_path(guard: GuardPlane) -> None:
+    """Neither to whoever reads the answer's findings in a log, nor by the record."""
+    part = {"type": "text", "text": "hello", "call Anna Smith at once": {"note": TICKET}}
+    _, said, _ = await guard.ask(PATH, {"messages": [{"role": "user", "content": [part]}]})
+    (finding,) = said["findings"]
+    assert finding["path"] == "/messages/0/content/0/*/note"
+    assert [one.path for one in guard.last().input_findings] == [finding["path"]]
+    assert "Anna" not in json.dumps(said["findings"])
+
+
 async def test_what_a_model_said_is_judged_as_output(guard: GuardPlane) -> None:
     _, said, _ = await guard.ask(PATH, _texts(TICKET, direction="output"))
     assert said["action"] == "mask" and said["segments"][0]["text"] == "please close TICKET-[TICKET] today"

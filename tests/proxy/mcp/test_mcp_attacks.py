@@ -102,6 +102,27 @@ async def test_an_injected_result_and_resource(serve, host, mode):
 
 
 @BOTH
+async def test_a_text_that_calls_itself_bytes(serve, host, mode):
+    """A media type is the server's word; what can be read under it, the model's client may read, too."""
+    served = await serve({"servers": {"box": {"url": await url_of(host, toolbox())}}}, mode=mode)
+    stopped = mode is Mode.ENFORCE
+    async with Client(f"{served.url}/mcp/box") as client:
+        if stopped:
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource("note://sealed")
+            assert caught.value.error.code == -32090
+        else:
+            await client.read_resource("note://sealed")
+        assert served.last("resources/read").intended == "block"
+        assert (await client.read_resource("note://picture")).contents[0].blob
+        assert served.last("resources/read").intended == "allow"
+        assert (await client.call_tool("scan", {"name": "poisoned"})).is_error is stopped
+        assert served.last("tools/call").intended == "block"
+        assert not (await client.call_tool("scan", {"name": "plain"})).is_error
+        assert served.last("tools/call").intended == "allow"
+
+
+@BOTH
 async def test_exfiltration_by_an_argument(serve, host, mode):
     box = toolbox()
     served = await serve({"servers": {"box": {"url": await url_of(host, box)}}}, mode=mode)

@@ -1,6 +1,7 @@
 """A tool server with every kind of message, over HTTP in a test or over stdio as a program of its own."""
 
 import asyncio
+import base64
 import os
 import string
 import sys
@@ -120,6 +121,22 @@ def toolbox() -> MCPServer:  # noqa: C901
     def poisoned() -> str:
         """A note somebody else wrote."""
         return INJECTION
+
+    @server.resource("note://sealed", mime_type="application/octet-stream")
+    def sealed() -> bytes:
+        """A note that calls itself bytes."""
+        return 8 * f"{INJECTION} ".encode()
+
+    @server.resource("note://picture", mime_type="image/png")
+    def picture() -> bytes:
+        """A note that is none: the first bytes of a picture, and more that nobody can read."""
+        return b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256)) * 4
+
+    @server.tool()
+    def scan(name: str) -> types.CallToolResult:
+        """Answers with a picture, or with what calls itself one."""
+        data = base64.b64encode({"poisoned": sealed, "plain": picture}[name]()).decode()
+        return types.CallToolResult(content=[types.ImageContent(type="image", data=data, mime_type="image/png")])
 
     @server.prompt()
     def greet(name: str) -> str:
