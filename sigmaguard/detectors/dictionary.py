@@ -18,7 +18,7 @@ from sigmaguard.detectors.keywords import Keywords, lower
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Finding
 from sigmaguard.policy.load import convert
-from sigmaguard.policy.pack import Rule
+from sigmaguard.policy.pack import Rule, Share
 
 TAGS = ("OWASP:LLM02:2025", "ATLAS:AML.T0057")
 LEAST_TERM = 2
@@ -42,7 +42,7 @@ class TermList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entity: str = ""
     ignore_case: bool = True
     whole_words: bool = True
-    score: float = 1.0
+    score: Share = 1.0
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

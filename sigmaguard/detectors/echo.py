@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from threading import Lock
+from typing import Annotated
 
 import msgspec
 
@@ -32,10 +33,14 @@ _WORD = re.compile(r"\w+")
 _Pieces = tuple[frozenset[tuple[str, ...]], ...]
 
 
+# More words than that in one go are a prompt nearly whole: nothing but a copy would ever be told
+Words = Annotated[int, msgspec.Meta(ge=LEAST_WORDS, le=1_000)]
+
+
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`words` is how many words of the prompt an answer may not repeat in one go."""
 
-    words: int = 24
+    words: Words = 24
 
 
 class EchoDetector:
@@ -48,8 +53,6 @@ class EchoDetector:
     cost = Cost.INLINE
 
     def __init__(self, options: Options) -> None:
-        if options.words < LEAST_WORDS:
-            raise ConfigError(f"options.words: {options.words} is too few to tell; give {LEAST_WORDS} or more")
         self.words = options.words
         self.version = f"echo1-{options.words}"
         self._lock = Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from sigmaguard.injection.external import ExternalModel
 from sigmaguard.injection.model import InjectionModel, Score
 from sigmaguard.injection.opaque import blanked
 from sigmaguard.model import Finding
+from sigmaguard.policy.load import convert
 from sigmaguard.policy.pack import Rule
 from sigmaguard.reading import Reading
 
@@ -59,6 +60,9 @@ def _shown(readings: Sequence[Reading]) -> list[str]:
     return [blanked(each.text, letters_apart=are_apart) for each in readings]
 
 
+Threads = Annotated[int, msgspec.Meta(ge=1, le=256)]  # of one inspection; 0 would let ONNX Runtime take every core
+
+
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pack's `options` for this detector.
 
@@ -69,7 +73,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     operating_point: str = "basic"
     model: str = ""
-    threads: int = 1
+    threads: Threads = 1
 
 
 class InjectionDetector:
@@ -146,10 +150,7 @@ def build(options: dict[str, object], rules: Sequence[Rule]) -> InjectionDetecto
     """Load the model a pack asks for. Raises ConfigError for unknown options, points or unusable folders."""
     if rules:
         raise ConfigError("the injection detector takes no rules")
-    try:
-        chosen = msgspec.convert(options, type=Options)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"options: {error}") from error
+    chosen = convert(options, Options, "options")
     return InjectionDetector(_scorer(chosen), chosen.operating_point)
 
 

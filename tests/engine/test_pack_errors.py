@@ -1,10 +1,12 @@
 """Packs that are wrong: refused where they are read, with the place and the remedy, never half obeyed."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sigmaguard.errors import ConfigError
+from sigmaguard.policy.compile import PolicyLoader
 from sigmaguard.policy.known import BUILT_IN
 from sigmaguard.policy.load import convert, load_pack, raw_yaml
 from sigmaguard.policy.pack import Pack
@@ -53,6 +55,30 @@ def test_a_number_that_would_switch_protection_off_is_refused_with_its_bounds(
     line: str, says: str, tmp_path: Path
 ) -> None:
     assert says in refusal(f"name: ours\n{line}\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("detector", "options", "says"),
+    [
+        ("echo", {"words": -1}, "`words` must be at least 8 and at most 1000, not -1"),
+        ("echo", {"words": 10**9}, "not 1000000000"),
+        (
+            "dictionary",
+            {"lists": [{"name": "a", "terms": ["falcon"], "score": -1}]},
+            "`lists[0].score` must be at least 0",
+        ),
+        ("dictionary", {"lists": [{"name": "a", "terms": ["falcon"], "score": 7}]}, "at most 1, not 7"),
+        ("injection", {"threads": 0}, "`threads` must be at least 1 and at most 256, not 0"),
+        ("injection", {"threads": -4}, "not -4"),
+    ],
+)
+def test_a_number_in_a_detectors_options_has_bounds_too(
+    detector: str, options: dict[str, object], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ours.yaml").write_text(json.dumps({"name": "ours", "detectors": {detector: {"options": options}}}))
+    with pytest.raises(ConfigError) as caught:
+        PolicyLoader(policies_root()).load(str(tmp_path / "ours.yaml"))
+    assert says in str(caught.value) and "options" in str(caught.value)
 
 
 @pytest.mark.parametrize(
