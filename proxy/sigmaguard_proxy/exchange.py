@@ -13,7 +13,7 @@ from sigmaguard.mask import Vault
 from sigmaguard.model import Action, Fault, Finding, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Editable, Usage
-from sigmaguard.wire.fields import shown_pointer
+from sigmaguard.wire.fields import shown_name, shown_pointer
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
@@ -157,10 +157,10 @@ class Exchange:
         return ExchangeRecord(
             exchange=self.id,
             at=self.at,
-            subject=identity.subject if identity else Subject(),
+            subject=_named(identity.subject) if identity else Subject(),
             protocol=self.codec.protocol if self.codec else "unknown",
             endpoint=self.codec.endpoint if self.codec else "other",
-            model=self.model[:128],
+            model=shown_name(self.model),
             upstream=self.target.name if self.target else "",
             policy=identity.policy.name if identity else "",
             policy_revision=identity.policy.revision if identity else "",
@@ -195,6 +195,12 @@ def _shown(finding: Finding) -> Finding:
     """A finding as records tell it: object keys that a caller could have chosen to say something are `*`."""
     path = shown_pointer(finding.path)
     return finding if path == finding.path else msgspec.structs.replace(finding, path=path)
+
+
+def _named(subject: Subject) -> Subject:
+    """A subject as records tell it: an agent's name may come from a header."""
+    agent = shown_name(subject.agent)
+    return subject if agent == subject.agent else msgspec.structs.replace(subject, agent=agent)
 
 
 def _strength(verdict: Verdict) -> int:

@@ -22,6 +22,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from sigmaguard_proxy.metrics import Labels
 from sigmaguard_proxy.ports import ExchangeRecord
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -68,6 +69,7 @@ class Tracing:
         self._spans = spans
         self._meters = meters
         self._resource = resource
+        self._models = Labels()
         meter = meters.get_meter("sigmaguard")
         self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s", "Time an exchange took in all")
         self._tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of an exchange")
@@ -140,6 +142,8 @@ class Tracing:
 
     def _measure(self, record: ExchangeRecord, attributes: Mapping[str, Any]) -> None:
         kept = {key: attributes[key] for key in _METRIC_LABELS if key in attributes}
+        if _MODEL in kept:
+            kept[_MODEL] = self._models.bound(kept[_MODEL])
         self._duration.record(record.total_ms / 1000.0, kept)
         self._added.record(record.added_ms / 1000.0, kept)
         for kind, count in (("input", record.input_tokens), ("output", record.output_tokens)):
@@ -152,7 +156,8 @@ class Tracing:
         self._meters.shutdown(5_000)
 
 
-_METRIC_LABELS = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "error.type")
+_MODEL = "gen_ai.request.model"
+_METRIC_LABELS = ("gen_ai.operation.name", "gen_ai.provider.name", _MODEL, "error.type")
 
 
 def _context(trace: int, span: int, flags: int) -> SpanContext:
@@ -167,7 +172,7 @@ def _attributes(record: ExchangeRecord) -> Iterator[tuple[str, Any]]:
     yield "gen_ai.operation.name", _OPERATION.get(record.protocol, "request")
     yield "gen_ai.provider.name", record.upstream
     if record.model:
-        yield "gen_ai.request.model", record.model
+        yield _MODEL, record.model
     if record.input_tokens >= 0:
         yield "gen_ai.usage.input_tokens", record.input_tokens
     if record.output_tokens >= 0:

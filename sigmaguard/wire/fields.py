@@ -6,12 +6,13 @@ under an opaque key, and base64 of text where a picture should be, are inspected
 """
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.locate import key_pointer
-from sigmaguard.wire.opaque import is_binary, is_model_name, is_sealed, is_word
+from sigmaguard.wire.opaque import is_binary, is_model_name, is_name, is_sealed, is_word
 from sigmaguard.wire.pointer import KEY, escape
 
 # Identifiers and enums: never text that a model reads as text.
@@ -155,6 +156,16 @@ def may_hide(key: str) -> bool:
 def shown_pointer(path: str) -> str:
     """A pointer as logs, records and errors may tell it: a key that could hold text is `*`."""
     return "/".join([_shown(token) for token in path.split("/")])
+
+
+def shown_name(name: str) -> str:
+    """A model's or an agent's name, which callers choose, as logs, metrics and records may tell it.
+
+    What looks like no name is told as a short digest: enough to see that two are the same.
+    """
+    if not name or is_name(name):
+        return name
+    return f"unnamed-{blake2b(name.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
 
 def _shown(token: str) -> str:

@@ -40,6 +40,7 @@ _ENUMS = frozenset(
     """.split()  # noqa: SIM905  # a table to read, not a list of quotes
 )
 _WORD = re.compile(r"[A-Za-z0-9_.:/+=\-]++\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+=@-]{0,127}\Z")
 # The protocols' own identifiers (a prefix and one run with digits in it), UUIDs, digests, times
 _ID = re.compile(
     r"(?:(?:chatcmpl|cmpl|msg|call|tool|toolu|tooluse|srvtoolu|mcptoolu|resp|req|rs|fc|fco|ctc|ctco|ws|fs|ci|ig|cu|cuo|lsh"
@@ -79,6 +80,11 @@ def is_word(text: str) -> bool:
 def is_model_name(text: str) -> bool:
     """Whether a string can be a model's name, which is as long as providers like."""
     return len(text) <= LONGEST_WORD and _WORD.match(text) is not None and _CREDENTIAL.search("/" + text) is None
+
+
+def is_name(text: str) -> bool:
+    """Whether a string looks like the name of a model or an agent, a cloud's long resource names included."""
+    return _NAME.match(text) is not None and _CREDENTIAL.search("/" + text) is None
 
 
 def is_sealed(text: str) -> bool:

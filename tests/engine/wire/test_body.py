@@ -13,7 +13,7 @@ from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
 from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
-from sigmaguard.wire.fields import Collector, shown_pointer
+from sigmaguard.wire.fields import Collector, shown_name, shown_pointer
 from sigmaguard.wire.locate import key_pointer, locate
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -235,3 +235,27 @@ def test_an_error_about_a_key_tells_no_text_that_somebody_hid_there() -> None:
 )
 def test_a_pointer_is_shown_without_the_keys_that_a_caller_chose(path: str, shown: str) -> None:
     assert shown_pointer(path) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "gpt-4o-2024-08-06",
+        "meta-llama/Llama-3.3-70B-Instruct:free",
+        "claude-3-5-sonnet@20241022",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-3-5-sonnet-20241022-v2:0",
+        "support-bot",
+    ],
+)
+def test_a_name_is_shown_as_it_is(name: str) -> None:
+    assert shown_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["call Anna Smith", "gpt-4o\nlevel=error", "sk-proj-a1B2c3D4", "Größe", "a" * 129, "-rf", "\udc80"]
+)
+def test_what_is_no_name_is_shown_as_a_digest(text: str) -> None:
+    shown = shown_name(text)
+    assert shown.startswith("unnamed-") and len(shown) == 16 and text not in shown
+    assert shown == shown_name(text) != shown_name(text + "x")
