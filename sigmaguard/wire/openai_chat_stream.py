@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
 from sigmaguard.errors import WireError
@@ -26,8 +27,8 @@ _QUIET = frozenset({"role", "tool_calls", "function_call", "audio", "call", "cus
 # Complete in the chunk that brings them: clients list them one by one, and half an address serves nobody.
 _COMPLETE = frozenset({"annotations", "citations", "images"})
 _FIELDS = frozenset({"content", "reasoning", "reasoning_content", "refusal"})  # the texts providers send
-_NAME_CHARS = 1024  # of a function's name that are kept: its parts are looked at together
-_NAMES = 512  # of functions in one stream
+_PART_CHARS = 1024  # of a function's name that are kept: its parts are looked at together
+_PARTED = 512  # of functions and of texts in annotations that have an index, in one stream
 _OWN = frozenset({"choices", "usage", "sigmaguard", "obfuscation", "error"})  # of a chunk, never repeated in ours
 
 
@@ -45,8 +46,8 @@ class ChatStream:
         self._open: dict[int, set[str]] = {}
         self._finished: set[int] = set()
         self._places = DeltaPlaces()
-        self._names: dict[str, str] = {}
-        self._before: dict[str, str] = {}  # by pointer: what has left of a name before this frame's part
+        self._parts: dict[str, str] = {}  # by channel: the end of what has come of a text that is never held back
+        self._before: dict[str, str] = {}  # by pointer: what has left of such a text before this frame's part
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
         """A chunk's fragments. Raises WireError where the data is not JSON, or has text at too many places."""
@@ -118,10 +119,21 @@ class ChatStream:
             self._function(f"{index}/function_call", path, value, found)
         elif key == "audio" and isinstance(value, dict):
             self._audio(path, value, found)
-        elif key in _COMPLETE:
-            found.collector.walk(path, value, Origin.ASSISTANT, "assistant")
+        elif key in _COMPLETE and isinstance(value, list):
+            for number, entry in enumerate(value):
+                self._entry(f"{index}/{key}", f"{path}/{number}", entry, found.collector)
         elif key != "role" or type(value) is not str or not is_word(value):
             self._places.collect(found, at, {key: value}, Origin.ASSISTANT)
+
+    def _entry(self, channel: str, path: str, entry: Any, collector: Collector) -> None:
+        """One entry that comes complete. SDKs put the texts of entries with the same `index` together."""
+        first = len(collector.segments)
+        collector.walk(path, entry, Origin.ASSISTANT, "assistant")
+        index = entry.get("index") if isinstance(entry, dict) else None
+        if type(index) is int:
+            for at, one in enumerate(collector.segments[first:], first):
+                text = self._with_before(f"{channel}/{index}{one.path[len(path) :]}", one.path, one.text)
+                collector.segments[at] = msgspec.structs.replace(one, text=text)
 
     def _audio(self, path: str, audio: dict[str, Any], found: Found) -> None:
         for key, value in audio.items():
@@ -152,19 +164,20 @@ class ChatStream:
                     found.deltas.append(Delta(channel, place, Origin.TOOL_CALL, value, key == "arguments"))
             elif key == "name" and type(value) is str:
                 if value:
-                    text = self._named(channel, place, value)
+                    text = self._with_before(channel, place, value)
                     found.collector.segments.append(Segment(place, Origin.TOOL_CALL, text, "assistant"))
             else:
                 self._places.collect(found, path, {key: value}, Origin.TOOL_CALL)
 
-    def _named(self, channel: str, path: str, part: str) -> str:
-        """What has come of a function's name with this part; a provider that repeats the whole name adds nothing."""
-        before = self._names.get(channel, "")
+    def _with_before(self, channel: str, path: str, part: str) -> str:
+        """What has come of a text that is never held back, with this part; one that is repeated whole adds nothing."""
+        before = self._parts.get(channel, "")
         if part == before:
             return part
-        if channel not in self._names and len(self._names) >= _NAMES:
-            raise WireError("too_many_calls", f"the stream calls over {_NAMES} functions; ask for fewer at a time")
-        self._names[channel] = (before + part)[-_NAME_CHARS:]
+        if channel not in self._parts and len(self._parts) >= _PARTED:
+            message = f"the stream has over {_PARTED} functions and indexed annotations; ask for fewer at a time"
+            raise WireError("too_many_calls", message)
+        self._parts[channel] = (before + part)[-_PART_CHARS:]
         if before:
             self._before[path] = before
         return before + part
@@ -192,7 +205,7 @@ class ChatStream:
             return _event(frame.body)
         self._places.leave(frame, texts)
         for path, text in texts.items():
-            # of a name that was looked at with its beginning, only the rest belongs into this chunk
+            # of a text that was looked at with its beginning, only the rest belongs into this chunk
             pointer.put(frame.body, path, text.removeprefix(self._before.get(path, "")))
             pointer.clear_beside(frame.body, path, "logprobs")
         return _event(frame.body)

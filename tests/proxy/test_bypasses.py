@@ -259,6 +259,12 @@ LEAKS |= {
         CHAT,
         pieces_of({"content": [{"text": PARTS[0]}]}, {"content": [{"type": "x"}, {"text": PARTS[1]}]}),
     ),
+    "annotations_of_one_index": (
+        CHAT,
+        pieces_of(*({"annotations": [{"index": 0, "url_citation": {"title": one}}]} for one in PARTS)),
+    ),
+    "annotations_in_an_object": (CHAT, pieces_of(*({"annotations": {"a": {"title": one}}} for one in PARTS))),
+    "citations_in_one_text": (CHAT, pieces_of(*({"citations": one} for one in PARTS))),
     "key_with_a_slash": (CHAT, pieces_of(*({"a/b": one} for one in PARTS))),
     "unknown_nested_field": (CHAT, pieces_of(*({"new": {"deep": [{"er": [one]}]}} for one in PARTS))),
     "delta_key": (CHAT, pieces_of({KEY: "x"})),

@@ -57,6 +57,18 @@ def test_what_comes_complete_stays_whole() -> None:
     assert sorted(one.text for one in frame.wholes) == ["A page", "https://a.example/x"]
 
 
+def test_what_comes_complete_under_one_index_is_looked_at_with_what_came_before() -> None:
+    """SDKs put the texts of entries with the same `index` together; those without one stay entries of their own."""
+    codec = ChatStream()
+    entries = [{"index": 1, "title": "a p"}, {"index": 2, "title": "b"}, {"index": 1, "title": "age"}, {"title": "c"}]
+    frames = [frame_of(codec, chunk({"annotations": [one]})) for one in entries]
+    assert [[one.text for one in frame.wholes] for frame in frames] == [["a p"], ["b"], ["a page"], ["c"]]
+    path = frames[2].wholes[0].path
+    frame = frame_of(codec, chunk({"annotations": [{"index": 1, "title": "s"}]}))
+    assert b'"title":"s!"' in codec.rewrite(frame, {path: "a pages!"})
+    assert b'"title":"[MASKED]"' in codec.rewrite(frame, {path: "[MASKED]"})
+
+
 def test_a_function_name_is_looked_at_with_what_came_before() -> None:
     codec = ChatStream()
     frames = [
