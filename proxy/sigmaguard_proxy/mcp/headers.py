@@ -7,6 +7,7 @@ takes the tool's schema: `params.py`.
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 from multidict import CIMultiDict
 
@@ -14,6 +15,7 @@ from sigmaguard_proxy.mcp.message import Message
 
 PREFIX = "mcp-param-"
 _CODED = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=")
+_DECIMAL = re.compile(r"(-?[0-9]{1,400})(\.0+)?")
 _SAFE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -22,11 +24,11 @@ def mirrors_agree(headers: CIMultiDict[str], message: Message) -> bool:
     mirrors = [value for name, value in headers.items() if name.lower().startswith(PREFIX)]
     if not mirrors:
         return True
-    said = set(_scalars(message.params.get("arguments")))
-    message_body_values = {_number(one) for one in said}
+    values = list(_scalars(message.params.get("arguments")))
+    said, numbers = {text_of(one) for one in values}, {whole_number(one) for one in values} - {None}
     for value in mirrors:
         plain = decode_value(value)
-        if plain is None or (plain not in said and _number(plain) not in message_body_values):
+        if plain is None or (plain not in said and whole_number(plain) not in numbers):
             return False
     return True
 
@@ -39,7 +41,7 @@ def mirrored(headers: CIMultiDict[str], message: Message) -> CIMultiDict[str]:
     if not any(name.lower().startswith(PREFIX) for name in headers):
         return headers
     arguments = message.params.get("arguments")
-    said = set(_scalars(arguments))
+    said = {text_of(one) for one in _scalars(arguments)}
     result = CIMultiDict(headers)
     for name in list(headers):
         if name.lower().startswith(PREFIX) and decode_value(headers[name]) not in said:
@@ -64,17 +66,30 @@ def _named(arguments: object, token: str) -> str | None:
     return None
 
 
-def _scalars(value: object) -> list[str]:
+def _scalars(value: object) -> Iterator[object]:
+    """Every value that a header can say."""
     if isinstance(value, dict):
-        return [one for inner in value.values() for one in _scalars(inner)]
+        for inner in value.values():
+            yield from _scalars(inner)
+    elif isinstance(value, str | int | float):
+        yield value
+
+
+def text_of(value: object) -> str | None:
+    """A value as a header says it, None for what no header can."""
     if isinstance(value, bool):
-        return ["true" if value else "false"]
-    return [str(value)] if isinstance(value, str | int | float) else []
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
 
 
-def _number(text: str) -> str:
-    """`42.0` and `42` are the same number to the protocol."""
-    return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
+def whole_number(value: object) -> int | None:
+    """The whole number that a value is, or that a text writes: `42.0` and `42` are the same to the protocol."""
+    if isinstance(value, str):
+        match = _DECIMAL.fullmatch(value)
+        return int(match[1]) if match else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def encode_value(value: str) -> str:

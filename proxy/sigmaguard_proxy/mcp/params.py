@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 from multidict import CIMultiDict
 
-from sigmaguard_proxy.mcp.headers import decode_value
+from sigmaguard_proxy.mcp.headers import decode_value, text_of, whole_number
 
 KEPT = 5_000  # tools of one program
 _HEADER = "Mcp-Param-"
 _ANNOTATION = "x-mcp-header"
 _TYPES = ("string", "integer", "boolean")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
-_DECIMAL = re.compile(r"(-?[0-9]{1,400})(\.0+)?")
 # Keywords of JSON Schema 2020-12 whose values are schemas; what is data (`default`, `enum`) is not looked into
 _ONE = frozenset(
     {"items", "contains", "unevaluatedItems", "additionalProperties", "propertyNames", "unevaluatedProperties"}
@@ -80,7 +79,7 @@ def disagreement(params: Iterable[Param], arguments: Mapping[str, Any], headers:
         value = _value(arguments, one.path)
         if len(sent) > 1:
             return f"{one.header} is sent more than once"
-        if _text(value) is None:
+        if text_of(value) is None:
             if sent:
                 return f"{one.header} is sent, but there is no argument `{'.'.join(one.path)}` that it mirrors"
         elif not sent:
@@ -98,22 +97,12 @@ def _value(arguments: object, path: _Path) -> object:
     return arguments
 
 
-def _text(value: object) -> str | None:
-    """A value as a header says it, None for what no header can."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, str | int | float) else None
-
-
 def _agree(header: str | None, value: object, *, is_integer: bool) -> bool:
-    """Whether a header says a value; `42` and `42.0` are the same number to the protocol."""
-    if header == _text(value):
+    """Whether a header says a value."""
+    if header == text_of(value):
         return True
-    match = _DECIMAL.fullmatch(header) if header is not None and is_integer else None
-    is_whole = (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float) and value.is_integer()
-    )
-    return match is not None and is_whole and int(match[1]) == value
+    number = whole_number(header) if is_integer and not isinstance(value, str) else None
+    return number is not None and number == whole_number(value)
 
 
 class ToolParams:
