@@ -19,6 +19,7 @@ from sigmaguard_proxy.acting import mask_request
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault, overloaded
 from sigmaguard_proxy.forwarding import abandon, send, send_unread
+from sigmaguard_proxy.key_scopes import check_endpoint, check_model
 from sigmaguard_proxy.ports import Caller
 from sigmaguard_proxy.refusing import blocked, error_response
 from sigmaguard_proxy.relay import Relay
@@ -200,12 +201,7 @@ class Proxy:
                 answer.retry_after_s,
             )
         exchange.identity = answer
-        if answer.endpoints and caller.endpoint not in answer.endpoints:
-            raise FaultError(
-                Fault(FaultSource.CLIENT, "endpoint_not_allowed", "this key may not use this endpoint"),
-                403,
-                "permission_error",
-            )
+        check_endpoint(answer, caller.endpoint)
         if exchange.codec is None:
             self._unknown(exchange)
 
@@ -243,12 +239,7 @@ class Proxy:
     async def _limit(self, exchange: Exchange) -> None:
         """Stage 4."""
         identity = exchange.who
-        if identity.models and exchange.model and exchange.model not in identity.models:
-            raise FaultError(
-                Fault(FaultSource.CLIENT, "model_not_allowed", "this key may not use this model"),
-                403,
-                "permission_error",
-            )
+        check_model(identity, exchange.model, has_body=bool(exchange.raw))
         if identity.limits is None:
             return
         since = time.perf_counter()

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from sigmaguard.errors import WireError
-from sigmaguard.model import Action, Fault, FaultSource, Mode
+from sigmaguard.model import Action, Mode
 from sigmaguard.wire.codec import Codec, Registry
 from sigmaguard.wire.generic import UNKNOWN
 from sigmaguard_proxy.accepting import decode
 from sigmaguard_proxy.exchange import Exchange
-from sigmaguard_proxy.faults import FaultError, client_fault
+from sigmaguard_proxy.faults import client_fault
 from sigmaguard_proxy.guard.question import Dialect, Judged, Question, block_instead
+from sigmaguard_proxy.key_scopes import check_model
 from sigmaguard_proxy.refusing import error_response
 
 PREFIX = "/envoy"
@@ -61,10 +62,7 @@ class EnvoyAdapter:
         if not exchange.raw and is_known and _needs_body(exchange.request):
             raise WireError("no_body", "Envoy sent no body; set `with_request_body` in its ext_authz filter")
         decode(exchange)
-        models = exchange.who.models
-        if models and exchange.model and exchange.model not in models:
-            fault = Fault(FaultSource.CLIENT, "model_not_allowed", "this key may not use this model")
-            raise FaultError(fault, 403, "permission_error")
+        check_model(exchange.who, exchange.model, has_body=bool(exchange.raw))
         return Question(input=exchange.segments)
 
     def answer(self, judged: Judged) -> web.Response:

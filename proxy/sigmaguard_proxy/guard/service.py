@@ -82,13 +82,6 @@ class GuardService:
         elif exchange.request.method != "POST":
             raise client_fault("method_not_allowed", "use POST", 405)
         identify(self._services, exchange)
-        endpoints, codec = exchange.who.endpoints, exchange.codec
-        if endpoints and codec is not None and codec.endpoint not in endpoints:
-            raise FaultError(
-                Fault(FaultSource.CLIENT, "endpoint_not_allowed", "this key may not use this endpoint"),
-                403,
-                "permission_error",
-            )
 
     async def _read(self, exchange: Exchange, adapter: Adapter) -> None:
         limit_bytes = exchange.policy.limits.request_bytes

@@ -9,6 +9,7 @@ from sigmaguard.model import Fault, FaultSource
 from sigmaguard.wire.codec import Refusal
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault
+from sigmaguard_proxy.key_scopes import check_endpoint
 from sigmaguard_proxy.ports import Caller
 from sigmaguard_proxy.services import Services
 
@@ -82,6 +83,7 @@ def identify(services: Services, exchange: Exchange) -> None:
         fault = Fault(FaultSource.CLIENT, answer.code, answer.message)
         raise FaultError(fault, answer.status, answer.kind, answer.retry_after_s)
     exchange.identity = answer
+    check_endpoint(answer, codec.endpoint)
 
 
 def _bearer(authorization: str) -> str:

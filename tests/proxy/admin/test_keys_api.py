@@ -76,6 +76,48 @@ async def test_scopes(place: Site, order: dict[str, object], headers: dict[str, 
     assert (got, body.get("error", {}).get("code", "")) == (status, code)
 
 
+async def test_a_key_for_some_models_wants_one_named(place: Site) -> None:
+    """Some providers take a model of their own choice where none is named, or read what is no text."""
+    secret = await make(place, models=["gpt-4o", "small"])
+    url, headers = f"http://127.0.0.1:{place.node.port}/v1/", {"Authorization": f"Bearer {secret}"}
+    chat = {"messages": [{"role": "user", "content": "Hello"}]}
+    for model in ({}, {"model": ["dear"]}, {"model": None}, {"model": "dear"}):
+        async with place.client.post(url + "chat/completions", json={**model, **chat}, headers=headers) as answer:
+            error = (await answer.json())["error"]
+            assert (answer.status, error["code"]) == (403, "model_not_allowed"), model
+            assert "it may use `gpt-4o`, `small`" in error["message"]
+    async with place.client.get(url + "models", headers=headers) as answer:
+        assert answer.status != 403, "a request without a body names no model"
+
+
+async def test_who_makes_keys_does_not_thereby_decide_what_inspects_them(place: Site) -> None:
+    """A developer makes keys; the firewall, policies in force and limits are others' decisions."""
+    developer, keys = await place.member("developer"), "/tenants/default/keys"
+    await place.owner.do("PUT", "/tenants/default/agents/open", {"firewall": False})
+    await place.owner.do("PUT", "/tenants/default/agents/unread", {"policy": "off"})
+    await place.owner.do("PUT", "/tenants/default/agents/guarded", {})
+    for order, needed in (
+        ({"policy": "off"}, "policy.promote"),
+        ({"agent": "open"}, "agent.write"),
+        ({"agent": "unread"}, "agent.write"),
+    ):
+        reply = await developer.ask("POST", keys, {**ORDER, **order})
+        assert (reply.status, reply.body["code"]) == (403, "forbidden"), order
+        assert f"`{needed}`" in reply.body["detail"]
+        theirs = (await place.owner.do("POST", keys, {**ORDER, **order}))["key"]["id"]
+        assert (await developer.ask("POST", f"{keys}/{theirs}/rotate")).status == 403, "its secret would be theirs"
+        assert (await developer.ask("PATCH", f"{keys}/{theirs}", {"name": "other"})).status == 200
+    limited = {"agent": "guarded", "limits": {"requests_per_minute": 5}}
+    mine = (await developer.do("POST", keys, {**ORDER, **limited}))["key"]["id"]
+    for edit, needed in (({"policy": "off"}, "policy.promote"), ({"limits": {}}, "limit.write")):
+        reply = await developer.ask("PATCH", f"{keys}/{mine}", edit)
+        assert reply.status == 403 and f"`{needed}`" in reply.body["detail"], edit
+    same = await developer.do("PATCH", f"{keys}/{mine}", {"policy": None, "limits": limited["limits"]})
+    assert same["policy"] is None
+    assert (await developer.ask("POST", f"{keys}/{mine}/rotate")).status == 200
+    assert (await place.owner.do("PATCH", f"{keys}/{mine}", {"policy": "off", "limits": {}}))["policy"] == "off"
+
+
 async def test_an_expired_key_is_refused_at_its_second(place: Site) -> None:
     at = datetime.now(UTC) + timedelta(seconds=1)
     secret = await make(place, expires_at=at.isoformat())
@@ -165,6 +207,8 @@ async def test_tenant_and_agent_limits_hold_too(place: Site) -> None:
     [
         ({"name": ""}, "name"),
         ({"name": "x", "networks": ["10.0.0.300"]}, "networks[0]"),
+        ({"name": "x", "endpoints": ["chat"]}, "endpoints[0]"),
+        ({"name": "x", "models": ["gpt-4o", "gpt-*"]}, "models[1]"),
         ({"name": "x", "policy": "none-such"}, "policy"),
         ({"name": "x", "limits": {"requests_per_minute": 0}}, "limits.requests_per_minute"),
         ({"name": "x", "limits": {"budgets": [{"period": "year"}]}}, "limits.budgets[0].period"),

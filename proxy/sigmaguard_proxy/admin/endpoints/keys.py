@@ -1,7 +1,7 @@
 """Virtual keys, providers' keys, agents, limits in use and prices."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -46,7 +46,7 @@ class KeyEndpoints:
 
     async def make_key(self, call: Call[KeyOrder, NoQuery]) -> NewVirtualKey:
         """A new key, its secret shown this once."""
-        return await self._keys.make(call.tenant, call.body, call.actor)
+        return await self._keys.make(call.tenant, call.body, call.actor, _may(call))
 
     async def key(self, call: Call[None, NoQuery]) -> VirtualKey:
         """One key."""
@@ -54,11 +54,12 @@ class KeyEndpoints:
 
     async def edit_key(self, call: Call[KeyEdit, NoQuery]) -> VirtualKey:
         """Changes a key."""
-        return await self._keys.edit(call.tenant, call.path["key"], call.body, call.actor, call.expected)
+        key, may = call.path["key"], _may(call)
+        return await self._keys.edit(call.tenant, key, call.body, call.actor, call.expected, may=may)
 
     async def rotate_key(self, call: Call[None, NoQuery]) -> NewVirtualKey:
         """A new secret for a key."""
-        return await self._keys.rotate(call.tenant, call.path["key"], call.actor, call.expected)
+        return await self._keys.rotate(call.tenant, call.path["key"], call.actor, call.expected, may=_may(call))
 
     async def revoke_key(self, call: Call[None, NoQuery]) -> VirtualKey:
         """Ends a key."""
@@ -290,3 +291,7 @@ class KeyEndpoints:
                 answer=PriceList,
             ),
         ]
+
+
+def _may(call: Call[Any, Any]) -> frozenset[Permission]:
+    return call.who.permissions(call.tenant)
