@@ -25,8 +25,9 @@ PAGES = {
     "/docs/": "docs.html",
     "/docs/docs.js": "docs.js",
     "/docs/docs.css": "docs.css",
-    "/claim": "claim.html",
-    "/docs/claim.js": "claim.js",
+    "/claim": "account.html",
+    "/sign-in": "account.html",
+    "/docs/account.js": "account.js",
 }
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 HEADERS = {

@@ -86,7 +86,8 @@ class Door:
                 {"WWW-Authenticate": 'Bearer realm="sigmaguard"'},
             )
         if request.method not in SAFE:
-            _check_origin(request, principal)
+            # whoever signs in begins anew: the session their browser still has must not stand in the way
+            _check_origin(request, principal if endpoint.where != "public" else None)
         tenant = _path(request)
         await self._check_permission(endpoint, principal, tenant)
         query = _query(endpoint, request)

@@ -101,6 +101,7 @@ class Invited(msgspec.Struct, frozen=True):
     member: Member | None
     token: Annotated[str, msgspec.Meta(description="Shown once; empty where nobody has to accept.")]
     expires_at: datetime | None
+    link: Annotated[str, msgspec.Meta(description="What to send them: where a browser accepts the invitation.")] = ""
 
 
 class Tenants:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 
 import aiohttp
 import pytest
@@ -37,6 +38,32 @@ async def test_a_cookie_alone_changes_nothing(place: Site) -> None:
         assert (reply.status, reply.body["code"]) == (403, "cross_site")
     assert (await browser.ask("POST", "/auth/logout", None, csrf)).status == 204
     assert (await browser.ask("GET", "/toggle")).status == 401
+
+
+async def test_who_is_signed_in_can_sign_in_and_accept_anew(place: Site) -> None:
+    """A browser's old session does not stand in the way: pages know no `csrf` of it. Other sites do not get in."""
+    browser, login = place.person(), {"email": "owner@example.org", "password": PASSWORD}
+    assert (await browser.ask("POST", "/auth/login", login)).status == 200
+    assert (await browser.ask("POST", "/auth/login", login)).status == 200
+    order = {"email": "second@example.org", "role": "viewer"}
+    invited = await place.owner.do("POST", "/tenants/default/members", order)
+    assert invited["link"] == f"{place.admin}/claim#{invited['token']}"
+    claim = {"token": invited["token"], "email": order["email"], "name": "Jörg Müßig", "password": PASSWORD}
+    for header in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        reply = await browser.ask("POST", "/auth/claim", claim, header)
+        assert (reply.status, reply.body["code"]) == (403, "cross_site")
+    assert (await browser.do("POST", "/auth/claim", claim))["email"] == order["email"]
+    assert (await browser.do("GET", "/auth/session"))["name"] == "Jörg Müßig"
+
+
+async def test_passwords_stay_out_of_addresses(place: Site) -> None:
+    """A form that is sent before its script runs must not put what was typed into the address, and so into logs."""
+    async with aiohttp.ClientSession() as session:
+        for path in ("/claim", "/sign-in"):
+            async with session.get(place.admin + path) as answer:
+                forms = re.findall("<form[^>]*>", await answer.text())
+            assert len(forms) == 4
+            assert all('method="post"' in form for form in forms)
 
 
 async def test_wrong_passwords_are_slowed_down_and_say_nothing(place: Site) -> None:
@@ -167,7 +194,7 @@ async def test_headers_are_on_everything_and_other_origins_are_told_nothing(plac
 
 async def test_pages_need_nothing_from_elsewhere(place: Site) -> None:
     async with aiohttp.ClientSession() as session:
-        for path in ("/docs/", "/docs/docs.js", "/docs/docs.css", "/claim", "/docs/claim.js"):
+        for path in ("/docs/", "/docs/docs.js", "/docs/docs.css", "/claim", "/sign-in", "/docs/account.js"):
             async with session.get(place.admin + path) as answer:
                 assert answer.status == 200
                 text = await answer.text()

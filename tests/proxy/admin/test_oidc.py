@@ -70,6 +70,18 @@ async def test_an_invited_person_comes_in_with_the_role_they_were_given(place: S
     assert (again, same["user"]) == (200, me["user"])
 
 
+async def test_a_browser_goes_on_at_a_page(place: Site) -> None:
+    """What follows signing in is a page, not a body of JSON with nowhere to go."""
+    browser = place.person()
+    begun = await browser.ask("GET", "/auth/oidc")
+    there = begun.headers["Location"]
+    async with browser.session.post(there, data={"sub": "owner"}, allow_redirects=False) as answered:
+        back = answered.headers["Location"]
+    async with browser.session.get(back, headers={"Accept": "text/html"}, allow_redirects=False) as finished:
+        assert (finished.status, finished.headers["Location"]) == (303, "/sign-in")
+    assert (await browser.do("GET", "/auth/session"))["email"] == "owner@example.org"
+
+
 async def test_nobody_comes_in_uninvited(place: Site) -> None:
     _, status, problem = await sign_in(place, "bob")
     assert (status, problem["code"]) == (403, "not_invited")

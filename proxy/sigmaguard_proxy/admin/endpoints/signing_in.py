@@ -175,7 +175,11 @@ class SigningIn:
             remote=call.remote,
             client=call.client,
         )
-        return self.begun(signed)
+        begun = self.begun(signed)
+        if "text/html" not in call.request.headers.get("Accept", ""):
+            return begun
+        # a browser: its person goes on at a page
+        return Answer(begun.body, 303, {"Location": "/sign-in"}, begun.cookie)
 
     def endpoints(self) -> list[Endpoint]:
         """This part of the table."""

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import msgspec
+
 from sigmaguard_proxy.admin.checks import check_grant
 from sigmaguard_proxy.admin.endpoint import Answer, Call, Endpoint, NoQuery, Where
 from sigmaguard_proxy.admin.services import AdminServices
@@ -25,6 +27,7 @@ class TenantEndpoints:
     def __init__(self, services: AdminServices) -> None:
         self._tenants = services.tenants
         self._members = services.members
+        self._public_url = services.public_url
 
     async def many(self, call: Call[None, Paging]) -> Page[Tenant]:
         """The tenants one belongs to."""
@@ -55,7 +58,9 @@ class TenantEndpoints:
         """Asks somebody in."""
         scope = call.tenant or EVERYWHERE
         check_grant(call, scope, call.body.role)
-        return await self._members.invite(scope, call.body, call.actor)
+        invited = await self._members.invite(scope, call.body, call.actor)
+        link = f"{self._public_url()}/claim#{invited.token}" if invited.token else ""
+        return msgspec.structs.replace(invited, link=link)
 
     async def set_role(self, call: Call[RoleOrder, NoQuery]) -> Member:
         """Gives a member another role; the old one may not be more than one's own either."""
