@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from sigmaguard.policy.explain import explain
 from sigmaguard_proxy.admin.endpoint import Answer, Call, Endpoint
 from sigmaguard_proxy.admin.idempotency import Idempotency, Kept
 from sigmaguard_proxy.admin.paths import PATH_PATTERNS
@@ -92,7 +93,7 @@ class Door:
         await self._check_permission(endpoint, principal, tenant)
         query = _query(endpoint, request)
         raw = await self._body(endpoint, request)
-        body = _decoded(decode_body, raw) if decode_body is not None else None
+        body = _decoded(decode_body, endpoint.body, raw) if decode_body is not None else None
         call = Call(
             request=request,
             tenant=tenant,
@@ -214,7 +215,8 @@ def _path(request: web.Request) -> str:
     for name, value in request.match_info.items():
         pattern = PATH_PATTERNS[name]
         if not re.fullmatch(pattern, value):
-            raise ProblemError(404, "not_found", f"there is nothing called that: `{name}` is not well-formed")
+            detail = f"there is nothing called that: `{name}` is not well-formed, it matches {pattern}"
+            raise ProblemError(404, "not_found", detail)
     return request.match_info.get("tenant", "")
 
 
@@ -226,22 +228,26 @@ def _query(endpoint: Endpoint, request: web.Request) -> msgspec.Struct:
     try:
         return msgspec.convert(dict(pairs), endpoint.query, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "query") from error
+        raise _invalid(error, "query", dict(pairs), endpoint.query, strict=False) from error
 
 
-def _decoded(decode: Callable[[bytes], Any], raw: bytes) -> Any:
+def _decoded(decode: Callable[[bytes], Any], kind: Any, raw: bytes) -> Any:
     try:
         return decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "body") from error
+        raise _invalid(error, "body", msgspec.json.decode(raw), kind) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProblemError(400, "malformed_json", f"the body is not JSON: {error}") from error
 
 
-def _invalid(error: msgspec.ValidationError, what: str) -> InvalidError:
+def _invalid(
+    error: msgspec.ValidationError, what: str, given: object, kind: Any, *, strict: bool = True
+) -> InvalidError:
+    """The refusal in the words that packs and settings are refused in: with the nearest name, choices and bounds."""
     message, _, place = str(error).partition(" - at `$")
     at = place.rstrip("`").lstrip(".")
-    return InvalidError(f"{what}: {message}{f' at `{at}`' if at else ''}", Wrong(at, message))
+    said = explain(given, kind, f"{message}{f' at `{at}`' if at else ''}", strict=strict)
+    return InvalidError(f"{what}: {said}", Wrong(at, said))
 
 
 def _expected(request: web.Request) -> int | None:

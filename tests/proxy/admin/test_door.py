@@ -170,6 +170,28 @@ async def test_errors_have_one_shape(
     assert problem["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        (
+            "POST",
+            "/tenants/default/keys",
+            {"name": "x", "polcy": "off"},
+            "unknown field `polcy`; did you mean `policy`?",
+        ),
+        ("POST", "/tenants/default/keys", {"name": 5}, "`name` must be text, not a whole number"),
+        ("POST", "/tenants/default/members", {"email": "a@example.org", "role": "ownr"}, "did you mean `owner`?"),
+        ("GET", "/tenants/default/keys?limit=0", None, "`limit` must be at least 1"),
+        ("GET", "/tenants/default/keys?agnet=x", None, "unknown field `agnet`; did you mean `agent`?"),
+        ("PUT", "/tenants/default/agents/M%C3%BCller", {}, "`agent` is not well-formed, it matches [A-Za-z0-9]"),
+    ],
+)
+async def test_errors_tell_the_remedy(place: Site, method: str, path: str, body: object, said: str) -> None:
+    reply = await place.owner.ask(method, path, body)
+    assert reply.status in (404, 422)
+    assert said in reply.body["detail"]
+
+
 async def test_headers_are_on_everything_and_other_origins_are_told_nothing(place: Site) -> None:
     elsewhere = {"Origin": "https://evil.example"}
     async with aiohttp.ClientSession() as session:

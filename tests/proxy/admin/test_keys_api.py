@@ -206,6 +206,7 @@ async def test_tenant_and_agent_limits_hold_too(place: Site) -> None:
     ("order", "at"),
     [
         ({"name": ""}, "name"),
+        ({"name": 5}, "name"),
         ({"name": "x", "networks": ["10.0.0.300"]}, "networks[0]"),
         ({"name": "x", "endpoints": ["chat"]}, "endpoints[0]"),
         ({"name": "x", "models": ["gpt-4o", "gpt-*"]}, "models[1]"),
