@@ -13,7 +13,7 @@ from sigmaguard.model import Mode
 from sigmaguard_proxy.control.change import generation_of
 from sigmaguard_proxy.control.directory import SnapshotDirectory
 from sigmaguard_proxy.control.rows import Rows, load_modes, load_rows, save_rows, saved_rows
-from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder, turned
+from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder, narrowed, turned
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError
 from sigmaguard_proxy.tasks import Tasks
@@ -22,6 +22,7 @@ from sigmaguard_proxy.tasks import Tasks
 # notice is found within this and a few milliseconds; what is promised is a second.
 POLL_S = 0.5
 RETRY_S = 1.0  # between two tries at a database that is down
+SHORT_S = 0.1  # a build that takes longer compiles something; the usual one takes milliseconds
 PATIENCE_S = 3.0  # how long a start waits for the database before it serves by what was last good
 
 
@@ -95,12 +96,7 @@ class Refresher:
 
     async def _keep_fresh(self, directory: SnapshotDirectory | None) -> None:
         while True:
-            try:
-                async with asyncio.timeout(RETRY_S if self._database_is_down else POLL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await self._woken()
             try:
                 await self._refresh(directory)
             except DatabaseDownError as error:
@@ -110,26 +106,65 @@ class Refresher:
             except ConfigError as error:  # the default policy itself broke: what runs goes on running
                 self._log.error("snapshot_refused", reason=str(error))
 
+    async def _woken(self) -> None:
+        try:
+            async with asyncio.timeout(RETRY_S if self._database_is_down else POLL_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
     async def _refresh(self, directory: SnapshotDirectory | None) -> None:
-        modes: dict[str, Mode] | None = None
-        async with self._database.read() as connection:
-            generation = await generation_of(connection)
-            if directory is not None and generation != directory.snapshot.generation:
-                modes = await load_modes(connection)
-        if self._database_is_down:
-            self._log.info("database_back")
-            self._database_is_down = False
-        if directory is None or modes is None:
+        rows = await self._look(directory, directory.snapshot.generation if directory is not None else 0)
+        if directory is None or rows is None:
             return
-        # the toggle first: it must not wait for the rest to be read and compiled on a busy machine
-        directory.swap(turned(directory.snapshot, modes))
-        rows = await self._load()
-        snapshot = await asyncio.to_thread(self._builder.build, rows)
+        building = asyncio.get_running_loop().run_in_executor(None, self._builder.build, rows)
+        newest = await self._meanwhile(directory, building, rows)
+        snapshot = await building
+        if newest is not rows:  # what was taken away meanwhile must not come back with what was begun before
+            snapshot = await asyncio.to_thread(narrowed, snapshot, newest)
+            self.wake()
         directory.swap(snapshot)
         await asyncio.to_thread(save_rows, self._folder, rows)
         self._log.info("snapshot_in_force", generation=snapshot.generation, problems=len(snapshot.problems))
         for hear in self._changed:
             hear(snapshot)
+
+    async def _meanwhile(self, directory: SnapshotDirectory, building: asyncio.Future[Snapshot], rows: Rows) -> Rows:
+        """Obeys what takes something away while policies compile, which may load a model; gives the newest rows."""
+        await asyncio.wait({building}, timeout=SHORT_S)
+        if building.done():
+            return rows
+        building.add_done_callback(lambda _: self.wake())
+        newest = rows
+        found: Rows | None = rows
+        while True:
+            if found is not None:
+                newest = found
+                directory.swap(await asyncio.to_thread(narrowed, directory.snapshot, newest))
+            if building.done():
+                return newest
+            await self._woken()
+            try:
+                found = await self._look(directory, newest.generation)
+            except DatabaseDownError:  # the next look says so
+                return newest
+
+    async def _look(self, directory: SnapshotDirectory | None, known: int) -> Rows | None:
+        """What there is where it is newer than what is known; the toggle is obeyed at once."""
+        modes: dict[str, Mode] | None = None
+        async with self._database.read() as connection:
+            generation = await generation_of(connection)
+            if directory is not None and generation != known:
+                modes = await load_modes(connection)
+        if self._database_is_down:
+            self._log.info("database_back")
+            self._database_is_down = False
+        if directory is None or modes is None:
+            return None
+        # the toggle first: it must not wait for the rest to be read and compiled on a busy machine
+        directory.swap(turned(directory.snapshot, modes))
+        return await self._load()
 
     async def _load(self) -> Rows:
         async with self._database.read(isolated=True) as connection:

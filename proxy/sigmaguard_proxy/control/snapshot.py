@@ -86,6 +86,27 @@ def turned(snapshot: Snapshot, modes: Mapping[str, Mode]) -> Snapshot:
     return msgspec.structs.replace(snapshot, mode=modes.get(EVERYWHERE), tenants=tenants)
 
 
+def narrowed(snapshot: Snapshot, rows: Rows) -> Snapshot:
+    """The same state under newer rows' toggles and without what they take away; its generation is still the old one.
+
+    Revoked and rotated keys are gone, narrower ones narrower, disabled tenants disabled. What needs a policy that is
+    not compiled yet waits: a key that does not know its policy would run under a weaker one.
+    """
+    keys = {}
+    for row in rows.keys:
+        old = snapshot.keys.get(row.digest)
+        if old is not None:
+            keys[row.digest] = _key(row) if row.policy == old.policy else old
+    now = {row.id: row for row in rows.tenants}
+    tenants = {
+        name: msgspec.structs.replace(tenant, disabled=now[name].disabled, limits=now[name].limits)
+        for name, tenant in snapshot.tenants.items()
+        if name in now
+    }
+    modes = {row.scope: row.mode for row in rows.toggles}
+    return turned(msgspec.structs.replace(snapshot, keys=keys, tenants=tenants), modes)
+
+
 class SnapshotBuilder:
     """Lays rows out. Keeps what it compiled; a policy that no longer compiles is replaced by what ran before."""
 

@@ -1,6 +1,7 @@
 """The data plane serves by its last good state while PostgreSQL or Redis are gone, and says so."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from sigmaguard.model import Mode
 from sigmaguard_proxy.control.change import SYSTEM, Changes
 from sigmaguard_proxy.control.permissions import EVERYWHERE
+from sigmaguard_proxy.control.rows import Rows
+from sigmaguard_proxy.control.snapshot import Snapshot, SnapshotBuilder
 from sigmaguard_proxy.control.toggles import ToggleOrder, Toggles
 from tests.control_servers import Postgres, Valkey
 from tests.control_site import ATTACK, Site, site
@@ -172,3 +175,54 @@ async def test_a_second_node_without_redis_refuses_to_start(tmp_path: Path, mort
     await alone.take_database(again)
     await alone.release()
     await again.close()
+
+
+class _Slow:
+    """Builds snapshots like another, but only once the gate is open: a policy whose model takes its time to load."""
+
+    def __init__(self, builder: SnapshotBuilder) -> None:
+        self._builder = builder
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+
+    def build(self, rows: Rows) -> Snapshot:
+        """The snapshot, late."""
+        self.begun.set()
+        self.gate.wait(30.0)
+        return self._builder.build(rows)
+
+
+async def test_what_is_taken_away_does_not_wait_for_a_policy_to_compile(tmp_path: Path) -> None:
+    async with site(tmp_path / "data") as place:
+        owner, keys = await place.claim_owner(), "/tenants/default/keys"
+        made = [await owner.do("POST", keys, {"name": "k"}) for _ in range(4)]
+        revoked, rotated, narrowed, kept = (one["secret"] for one in made)
+        ids = [one["key"]["id"] for one in made]
+        await place.in_force()
+        refresher = place.node.control.refresher
+        slow = _Slow(refresher._builder)
+        refresher._builder = slow  # type: ignore[assignment]
+        try:
+            await owner.do("PUT", "/tenants/default/agents/bot", {})
+            assert await asyncio.to_thread(slow.begun.wait, 10.0)
+            await owner.do("DELETE", f"{keys}/{ids[0]}")
+            renewed = (await owner.do("POST", f"{keys}/{ids[1]}/rotate"))["secret"]
+            await owner.do("PATCH", f"{keys}/{ids[2]}", {"models": ["none"]})
+            await owner.do("PATCH", f"{keys}/{ids[3]}", {"policy": "off"})
+            await owner.do("PUT", "/toggle", {"mode": "shadow", "reason": "meanwhile"})
+
+            async def seen() -> list[int]:
+                return [(await place.chat(key=key))[0] for key in (revoked, rotated, narrowed, kept)]
+
+            async with asyncio.timeout(10.0):
+                while await seen() != [401, 401, 403, 200]:
+                    pass
+                while (await place.chat(ATTACK, key=kept))[2]["x-sigmaguard-mode"] != "shadow":
+                    pass
+            assert (await place.chat(key=renewed))[0] == 401, "what is new waits for the whole"
+        finally:
+            slow.gate.set()
+        async with asyncio.timeout(30.0):
+            while (await place.chat(key=renewed))[0] != 200:
+                assert await seen() == [401, 401, 403, 200], "nothing comes back when the older build is done"
+        assert await seen() == [401, 401, 403, 200]
