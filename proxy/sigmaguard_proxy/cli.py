@@ -77,6 +77,13 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     for one in (verify, export, erase):
         one.add_argument("--data", default="sigmaguard-data", metavar="DIR", help=DOCUMENTED["data"])
         one.add_argument("--database-url", default="", metavar="URL", help=DOCUMENTED["database_url"])
+    verify.add_argument(
+        "--anchors",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="a copy of anchors.json kept elsewhere that the log must lead to as well, repeatable",
+    )
     export.add_argument("--format", choices=("jsonl", "cef", "ecs"), default="jsonl")
     erase.add_argument("--tenant", default="default", help="whose records (default: default)")
     erase.add_argument("--exchange", action="append", metavar="ID", help="this exchange, repeatable")

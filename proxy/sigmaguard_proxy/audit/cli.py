@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,11 @@ LISTED = 1_000  # problems written out; a table that was replaced as a whole nee
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """0 all in order, 1 something was changed, is missing or out of order. Raises ConfigError."""
-    return _run(_verify(Path(arguments.data), _url(arguments)))
+    copies: list[Path] = arguments.anchors or []
+    for path in copies:
+        if not path.is_file():
+            raise ConfigError(f"--anchors {path}: no such file; give a copy of DATA/audit/anchors.json")
+    return _run(_verify(Path(arguments.data), _url(arguments), copies))
 
 
 def export_command(arguments: argparse.Namespace) -> int:
@@ -122,9 +126,9 @@ class _Progress:
             print(f"{records:,} records {self._verb}, {rate:,.0f} a second", file=sys.stderr)
 
 
-async def _verify(data: Path, url: str) -> int:
+async def _verify(data: Path, url: str, copies: Sequence[Path]) -> int:
     async with open_log(data, url) as (database, folder):
-        verifier = Verifier(database, folder, load_trust(folder), _Progress("verified"))
+        verifier = Verifier(database, folder, load_trust(folder), _Progress("verified"), copies=copies)
         listed = 0
         async for problem in verifier.problems():
             listed += 1
@@ -169,4 +173,6 @@ async def _erase(data: Path, url: str, selection: Selection, what: Part, reason:
         eraser = Eraser(database, Appender(load_signer(folder)), "command line", reason)
         erased = await eraser.erase(selection, what)
     print(f"{erased} records erased; the chain still verifies")
+    if not eraser.is_overwritten:
+        print("SQLite's journal is being read and keeps the old pages: run this again in a moment", file=sys.stderr)
     return 0

@@ -14,18 +14,20 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from sigmaguard_proxy.audit import positions, tables
-from sigmaguard_proxy.audit.anchors import load_anchors, save_anchors
+from sigmaguard_proxy.audit.anchors import FILE, read_anchors, save_anchors, set_aside
 from sigmaguard_proxy.audit.append import Appender
 from sigmaguard_proxy.audit.chain import Signed
 from sigmaguard_proxy.audit.entries import Act, entry_to_bytes, new_act_id
 from sigmaguard_proxy.audit.keys import load_signer
 from sigmaguard_proxy.audit.rows import Price, Row, entry_to_row
+from sigmaguard_proxy.audit.setback import SET_BACK, Lost, lost_heads
 from sigmaguard_proxy.audit.source import Batch, Source
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database
 
 BATCH_RECORDS = 1_000
 ANCHOR_EVERY_S = 2.0
+LOST_KEPT = 16  # heads of a tenant that its database lost; whoever sets it back again and again fills no disk
 WAL_FOLDER = "wal"
 
 
@@ -80,7 +82,9 @@ class Shipping:
         self._known: set[str] = set()
         self._batch_records = BATCH_RECORDS
         self._check_ids = False
-        self._anchors = load_anchors(folder)
+        anchors = self._load_anchors()
+        self._anchors = {one.tenant: one for one in anchors}
+        self._lost = [one for one in anchors if self._anchors[one.tenant] is not one]
         self._anchored_at = 0.0
         self._anchors_changed = False
         self.shipped = 0
@@ -155,8 +159,29 @@ class Shipping:
                 table = tables.records
                 found = await connection.execute(select(table.c.id).where(table.c.id.in_([row.id for row in rows])))
                 rows = _without(rows, {row.id for row in found})
+            tenants = {row.tenant for row in rows}
             await positions.move(connection, batch.moved, self._known, now_us)
-            return await self.appender.append(connection, rows, now_us)
+            lost = await lost_heads(connection, [self._anchors[one] for one in tenants if one in self._anchors])
+            rows = [*(entry_to_row(_told(one), self._price) for one in lost), *rows]
+            heads = await self.appender.append(connection, rows, now_us)
+        self._keep_lost(lost)
+        return heads
+
+    def _keep_lost(self, lost: list[Lost]) -> None:
+        """What the database no longer has stays vouched for, also after the chain has gone on from an older place."""
+        for one in lost:
+            tenant = one.anchor.tenant
+            self._log.error("audit_set_back", tenant=tenant, seen=one.anchor.sequence, found=one.sequence)
+            if sum(kept.tenant == tenant for kept in self._lost) < LOST_KEPT:
+                self._lost.append(one.anchor)
+
+    def _load_anchors(self) -> list[Signed]:
+        """The anchors of before; a damaged file keeps nothing from being stored, and the verifier tells of it."""
+        try:
+            return read_anchors(self.folder / FILE)
+        except msgspec.MsgspecError:
+            self._log.error("audit_anchors_damaged", kept_in=set_aside(self.folder))
+            return []
 
     async def _forget(self, removed: list[str]) -> None:
         gone = [segment for segment in removed if segment in self._known]
@@ -204,8 +229,14 @@ class Shipping:
         now = time.monotonic()
         if not self._anchors_changed or (not force and now - self._anchored_at < ANCHOR_EVERY_S):
             return
-        save_anchors(self.folder, self._anchors.values())
+        save_anchors(self.folder, [*self._lost, *self._anchors.values()])
         self._anchored_at, self._anchors_changed = now, False
+
+
+def _told(lost: Lost) -> Act:
+    anchor = lost.anchor
+    details = {"seen": anchor.sequence, "hash": anchor.hash.hex(), "at_us": anchor.at_us, "found": lost.sequence}
+    return Act(new_act_id(), time.time(), anchor.tenant, "sigmaguard", SET_BACK, anchor.tenant, details)
 
 
 def _without(rows: list[Row], ids: set[str]) -> list[Row]:

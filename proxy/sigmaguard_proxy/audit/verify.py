@@ -4,14 +4,14 @@ What it cannot see: records changed before they first left the write-ahead file,
 newest records by somebody who holds the signing key.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sigmaguard_proxy.audit.anchors import load_anchors
-from sigmaguard_proxy.audit.chain import checkpoint_message, digest, genesis, link
+from sigmaguard_proxy.audit.anchors import DAMAGED, FILE, read_anchors
+from sigmaguard_proxy.audit.chain import Signed, checkpoint_message, digest, genesis, link
 from sigmaguard_proxy.audit.erase import Part, covers
 from sigmaguard_proxy.audit.keys import Trust
 from sigmaguard_proxy.audit.reading import Reader, Stored, as_bytes, as_text
@@ -47,40 +47,53 @@ RECENT = 8  # hashes around a damaged place that a sound record may still follow
 
 
 class Verifier:
-    """Walks every chain. `report` grows while `problems` is read."""
+    """Walks every chain. `report` grows while `problems` is read.
 
-    def __init__(self, database: Database, folder: Path, trust: Trust, progress: Progress | None = None) -> None:
+    `copies` are files of anchors kept elsewhere (`anchors.json` of an earlier day): the chain must lead to them too.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        trust: Trust,
+        progress: Progress | None = None,
+        *,
+        copies: Sequence[Path] = (),
+    ) -> None:
         self._reader = Reader(database)
         self._folder = folder
+        self._copies = copies
         self._trust = trust
         self._progress = progress
         self.report = Report()
 
     async def problems(self) -> AsyncIterator[Problem]:
         """Every problem, tenant by tenant, in the order of the chains."""
-        try:
-            anchors = load_anchors(self._folder)  # read before the database: what is here was there already
-        except msgspec.MsgspecError:
-            anchors = {}
+        async for problem in self._problems():
             self.report.problems += 1
-            yield Problem("anchors.json", 0, "", "the file of anchors is damaged")
-        for tenant in sorted({*await self._reader.tenants(), *anchors}):
+            yield problem
+
+    async def _problems(self) -> AsyncIterator[Problem]:
+        anchors: list[tuple[Signed, str]] = []  # read before the database: what is here was there already
+        for path in (self._folder / FILE, *self._copies):
+            try:
+                anchors += [(one, path.name) for one in read_anchors(path)]
+            except msgspec.MsgspecError:
+                yield Problem(path.name, 0, "", "the file of anchors is damaged")
+        for path in sorted(self._folder.glob(f"{DAMAGED}*")):
+            yield Problem(path.name, 0, "", "anchors were damaged and set aside: verify with a copy, then remove it")
+        for tenant in sorted({*await self._reader.tenants(), *(one.tenant for one, _ in anchors)}):
             self.report.tenants += 1
             walk = _Walk(self._reader, self._trust, tenant, self.report, self._progress)
-            anchor = anchors.get(tenant)
-            if anchor is not None:
-                walk.expect(anchor.sequence, anchor.hash, "the anchor in anchors.json")
-                if not self._trust.is_signed(
-                    anchor.key_id,
-                    checkpoint_message(tenant, anchor.sequence, anchor.hash, anchor.at_us),
-                    anchor.signature,
-                ):
-                    self.report.problems += 1
-                    yield Problem(
-                        tenant, anchor.sequence, "", "the anchor in anchors.json is not signed by a known key"
-                    )
+            for anchor, name in anchors:
+                if anchor.tenant != tenant:
+                    continue
+                walk.expect(anchor.sequence, anchor.hash, f"the anchor in {name}")
+                message = checkpoint_message(tenant, anchor.sequence, anchor.hash, anchor.at_us)
+                if not self._trust.is_signed(anchor.key_id, message, anchor.signature):
+                    yield Problem(tenant, anchor.sequence, "", f"the anchor in {name} is not signed by a known key")
             async for problem in walk.problems():
-                self.report.problems += 1
                 yield problem
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DataError
 
 from sigmaguard.model import Subject
 from sigmaguard_proxy.audit import tables
+from sigmaguard_proxy.audit.append import Appender
 from sigmaguard_proxy.audit.audit_log import AuditLog
 from sigmaguard_proxy.audit.entries import Act, entry_to_bytes
+from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
+from sigmaguard_proxy.audit.keys import load_signer
+from sigmaguard_proxy.audit.retention import prune
 from sigmaguard_proxy.audit.rows import Row
 from sigmaguard_proxy.audit.shipping import ShipLock, Shipping
 from sigmaguard_proxy.audit.source import Batch
@@ -246,3 +250,63 @@ def test_the_same_entry_always_becomes_the_same_facts() -> None:
 
     assert row().facts == row().facts
     assert row().personal != row().personal  # salted
+
+
+async def _set_back(database: Database, sequence: int) -> None:
+    """The database as a backup has it that was made at this record, positions included."""
+    records, chains = tables.records, tables.chains
+    async with database.write() as connection:
+        old = (await connection.execute(select(records.c.hash).where(records.c.sequence == sequence))).scalar()
+        await connection.execute(delete(records).where(records.c.sequence > sequence))
+        await connection.execute(delete(tables.checkpoints))
+        await connection.execute(update(chains).values(sequence=sequence, hash=old))
+
+
+@pytest.mark.parametrize("later", [2, 40])
+async def test_a_database_set_back_stays_found_out_when_the_chain_has_gone_on(
+    tmp_path: Path, database: Database, later: int
+) -> None:
+    record_all(tmp_path, [exchange(number) for number in range(10)])
+    await ship_all(tmp_path, database)
+    await _set_back(database, 5)
+    for _ in range(2):  # the anchors move on with what comes now, but not away from what was there
+        record_all(tmp_path, [exchange(number) for number in range(later)])
+        await ship_all(tmp_path, database)
+    found = [str(one) for one in await problems(tmp_path, database)]
+    assert any("#10" in line and "anchor" in line for line in found), found
+    async with database.read() as connection:
+        acts = select(tables.records.c.facts).where(tables.records.c.act == "audit.set_back")
+        told = [bytes(row.facts) for row in await connection.execute(acts)]
+    assert len(told) == 1 and b'"seen":10' in told[0] and b'"found":5' in told[0]
+
+
+async def test_a_database_begun_anew_is_found_out(tmp_path: Path, database: Database) -> None:
+    record_all(tmp_path, [exchange(number) for number in range(10)])
+    await ship_all(tmp_path, database)
+    async with database.write() as connection:
+        for table in (tables.records, tables.chains, tables.checkpoints, tables.positions):
+            await connection.execute(delete(table))
+    record_all(tmp_path, [exchange(number) for number in range(30)])
+    await ship_all(tmp_path, database)
+    assert any("#10" in str(one) and "anchor" in str(one) for one in await problems(tmp_path, database))
+
+
+async def test_a_chain_others_went_on_with_is_not_taken_for_set_back(tmp_path: Path, database: Database) -> None:
+    record_all(tmp_path, [exchange(number) for number in range(5)])
+    await ship_all(tmp_path, database)
+    signer = load_signer(tmp_path / "audit")
+    await Eraser(database, Appender(signer), "anna", "asked").erase(Selection("default", key="key_1"), Part.PERSONAL)
+    assert await prune(database, Appender(signer), "default", 2**60) > 0  # all but the newest record
+    record_all(tmp_path, [exchange(6)])
+    await ship_all(tmp_path, database)
+    assert await problems(tmp_path, database) == []
+
+
+async def test_damaged_anchors_hold_up_no_record_and_are_told(tmp_path: Path, database: Database) -> None:
+    record_all(tmp_path, [exchange(1)])
+    await ship_all(tmp_path, database)
+    (tmp_path / "audit" / "anchors.json").write_bytes(b"")  # what power loss may leave of a file
+    record_all(tmp_path, [exchange(2)])
+    assert await ship_all(tmp_path, database) == 1
+    (told,) = await problems(tmp_path, database)
+    assert "damaged and set aside" in str(told)

@@ -16,7 +16,8 @@ from sigmaguard_proxy.audit.anchors import load_anchors
 from sigmaguard_proxy.audit.append import Appender, signed_values
 from sigmaguard_proxy.audit.chain import link
 from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
-from sigmaguard_proxy.audit.keys import Signer, load_signer
+from sigmaguard_proxy.audit.keys import Signer, load_signer, load_trust
+from sigmaguard_proxy.audit.verify import Verifier
 from sigmaguard_proxy.store.database import Database, open_database
 from sigmaguard_proxy.store.migrate import migrate
 from tests.audit_records import exchange, open_recorder, problems, ship_all
@@ -281,3 +282,19 @@ def test_anchors_are_kept_outside_the_database(log: Log) -> None:
         delete(tables.contents).where(tables.contents.c.tenant == TENANT),
     )
     assert any(line.startswith(TENANT) and "anchor" in line for line in log.problems())
+
+
+def test_a_copy_of_the_anchors_finds_what_a_backup_of_everything_hides(log: Log, tmp_path: Path) -> None:
+    copy = tmp_path / "anchors-of-tuesday.json"
+    copy.write_bytes((log.data / "audit" / "anchors.json").read_bytes())
+
+    async def found() -> list[str]:
+        verifier = Verifier(log.database, log.data / "audit", load_trust(log.data / "audit"), copies=[copy])
+        return [str(one) async for one in verifier.problems()]
+
+    assert log.runner.run(found()) == []
+    # database and data folder are set back together: nothing on this machine remembers better
+    (log.data / "audit" / "anchors.json").unlink()
+    log.run(*(delete(table) for table in (tables.records, tables.chains, tables.checkpoints, tables.contents)))
+    assert log.problems() == []
+    assert any("the anchor in anchors-of-tuesday.json" in line for line in log.runner.run(found()))
