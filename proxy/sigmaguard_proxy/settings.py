@@ -216,7 +216,7 @@ def make_data_folder(settings: Settings) -> None:
     """Makes the folder everything is kept in. Raises ConfigError where that, or writing in it, is not possible."""
     folder = Path(settings.data)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"--data {folder}: cannot be made: {reason}; choose a folder you may write to") from error

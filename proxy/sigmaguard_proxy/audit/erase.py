@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, select, text, true, update
+from sqlalchemy import ColumnElement, and_, delete, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sigmaguard_proxy.audit import tables
@@ -48,13 +48,17 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Eraser:
-    """Erases parts of records under one actor's name."""
+    """Erases parts of records under one actor's name.
+
+    `is_overwritten` is False where SQLite's journal, being read, could not be emptied of the old pages yet.
+    """
 
     def __init__(self, database: Database, appender: Appender, actor: str, reason: str) -> None:
         self._database = database
         self._appender = appender
         self._actor = actor
         self._reason = reason
+        self.is_overwritten = True
 
     async def erase(self, selection: Selection, what: Part) -> int:
         """Erases the contents of what is selected, and for `personal` what leads to a person as well; how many.
@@ -69,8 +73,11 @@ class Eraser:
                     await self._erase(connection, selection.tenant, found, what)
             total += len(found)
             if last is None:
-                return total
+                break
             after = last
+        if total:
+            self.is_overwritten = await self._database.forget_freed()
+        return total
 
     async def _select(
         self, connection: AsyncConnection, selection: Selection, what: Part, after: int
@@ -91,8 +98,6 @@ class Eraser:
     async def _erase(
         self, connection: AsyncConnection, tenant: str, found: Sequence[tuple[int, str]], what: Part
     ) -> None:
-        if self._database.is_sqlite:
-            await connection.execute(text("PRAGMA secure_delete=ON"))  # else the bytes stay in free pages
         sequences = [sequence for sequence, _ in found]
         parts = list(Part) if what is Part.PERSONAL else [Part.CONTENT]
         details: dict[str, Any] = {"parts": parts, "sequences": ranges(sequences), "reason": self._reason}

@@ -82,7 +82,10 @@ async def prune(database: Database, appender: Appender, tenant: str, before_us: 
             removed = await _prune_batch(connection, appender, tenant, before_us)
         total += removed
         if removed < PRUNE_BATCH:
-            return total
+            break
+    if total:
+        await database.forget_freed()
+    return total
 
 
 async def _prune_batch(connection: AsyncConnection, appender: Appender, tenant: str, before_us: int) -> int:

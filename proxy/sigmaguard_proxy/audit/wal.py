@@ -4,6 +4,7 @@ An append is one write(2), so it survives kill -9 of the process at once; power 
 last `sync_every_s`, which a thread of its own brings to the disk.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -15,6 +16,7 @@ from sigmaguard_proxy.audit.frames import SEGMENT_HEADER_BYTES, frame, segment_h
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 LIMIT_BYTES = 2 * 1024**3  # about an hour at 400 exchanges a second with the database down
+TURN_AFTER_S = 60.0  # a shipped record stays in its segment until that is closed: erasure must not wait for 8 MiB
 LOOK_AGAIN_S = 0.5  # how often a full folder is measured anew
 LOCK_NAME = "lock"
 SUFFIX = ".wal"
@@ -24,7 +26,8 @@ DRAFT_SUFFIX = ".new"
 class Wal:
     """One writer's folder of segments. The folder is this process's alone until it ends.
 
-    `sync_every_s` 0 never syncs (the system writes back in its own time). Thread-safe.
+    `sync_every_s` 0 never syncs (the system writes back in its own time). A segment that has held anything for
+    `turn_after_s` is closed, so that it goes once it is shipped; syncing does that. Thread-safe.
     """
 
     def __init__(
@@ -35,10 +38,13 @@ class Wal:
         segment_bytes: int = SEGMENT_BYTES,
         limit_bytes: int = LIMIT_BYTES,
         sync_every_s: float = 1.0,
+        turn_after_s: float = TURN_AFTER_S,
     ) -> None:
         self.folder, self._lock_fd = _claim(root, name)
         self._segment_bytes = segment_bytes
         self._limit_bytes = limit_bytes
+        self._turn_after_s = turn_after_s
+        self._filled_at = 0.0  # when the segment was first seen to hold something, 0 while it does not
         self._mutex = threading.Lock()
         self._fd = -1
         self._size = 0
@@ -117,7 +123,7 @@ class Wal:
             os.close(fd)
             draft.unlink(missing_ok=True)  # a full disk refuses every request: they must not leave a file each
             raise
-        self._fd, self._size, self._number = fd, len(header), number
+        self._fd, self._size, self._number, self._filled_at = fd, len(header), number, 0.0
 
     def _undo(self) -> None:
         """A short write leaves half a frame: cut it off, or leave the segment behind where even that fails."""
@@ -132,6 +138,7 @@ class Wal:
 
     def _sync(self, every_s: float) -> None:
         while not self._closed.wait(every_s):
+            self._turn()
             with self._mutex:
                 if not self._dirty or self._fd < 0:
                     continue
@@ -146,6 +153,27 @@ class Wal:
                 self._dirty = True
             finally:
                 os.close(copy)
+
+    def _turn(self) -> None:
+        """Begins a new segment where this one has held something for long enough."""
+        now = time.monotonic()
+        with self._mutex:
+            if self._fd < 0 or self._size <= SEGMENT_HEADER_BYTES:
+                return
+            self._filled_at = self._filled_at or now
+            is_due = now - self._filled_at >= self._turn_after_s
+        if not is_due or self._used() >= self._limit_bytes:  # the limit is kept by `append`, a segment at a time
+            return
+        with self._mutex:
+            old = self._fd
+            try:
+                self._open_next()
+            except OSError:  # the disk is full: the old one has room left
+                return
+        if old >= 0:
+            with contextlib.suppress(OSError):  # what is in it was written, and is shipped from there
+                os.fdatasync(old)
+            os.close(old)
 
 
 def _claim(root: Path, name: str) -> tuple[Path, int]:

@@ -88,7 +88,7 @@ class ControlPlane:
     async def start(self) -> None:
         """Everything but ports. Raises ConfigError."""
         settings = self.settings
-        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._is_first:
             await self._alone.take_folder(self.data)
             await self._prepare_database()
@@ -120,8 +120,8 @@ class ControlPlane:
         while True:
             try:
                 await migrate(self.database)
-                if self.database.file is not None:  # its journal files take the mode over
-                    self.database.file.chmod(0o600)
+                if self.database.file is not None:
+                    _make_private(self.database.file)
                 if not self.settings.redis_url:
                     await self._alone.take_database(self.database)
                 return
@@ -262,3 +262,10 @@ class ControlPlane:
             self._journal.close()
         await self._alone.release()
         await self.database.close()
+
+
+def _make_private(database: Path) -> None:
+    """A SQLite file is its owner's alone, and so are its journals, which an older version left open to all."""
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            database.with_name(database.name + suffix).chmod(0o600)

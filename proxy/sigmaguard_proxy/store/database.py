@@ -1,7 +1,8 @@
 """One database, SQLite or PostgreSQL: transactions, and one error for `it is not there`. Knows no table."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 BUSY_MS = 5_000  # SQLite allows one writer; a short transaction of ours ends long before this
+# What is deleted is overwritten: an erased person must not stay in free pages
+PRAGMAS = (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 CONNECT_TIMEOUT_S = 3.0
 POOL = 5  # connections a process; the control plane's reads and writes are short and few
 _WRITES = "sigmaguard_writes"
@@ -86,6 +89,23 @@ class Database:
         except (DBAPIError, PoolTimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDownError(_reason(error)) from error
 
+    async def forget_freed(self) -> bool:
+        """Empties SQLite's journal, which still holds pages as they were; False where readers are in its way.
+
+        PostgreSQL drops what was deleted in its own time (autovacuum). Raises DatabaseDownError.
+        """
+        if self.file is None:
+            return True
+        connection = await self._connect()
+        try:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            row = await (await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")).fetchone()
+            return bool(row is not None and row[0] == 0)
+        except sqlite3.OperationalError as error:
+            raise DatabaseDownError(_reason(error)) from error
+        finally:
+            await connection.close()
+
     async def close(self) -> None:
         """Closes every connection."""
         await self.engine.dispose()
@@ -140,8 +160,9 @@ def _sqlite(url: URL) -> AsyncEngine:
     def _on_connect(connection: Any, _: object) -> None:
         # the driver's own transaction handling begins late and never for DDL; ours says BEGIN itself
         connection.isolation_level = None
+        _make_private(url.database)
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        for pragma in PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -152,3 +173,11 @@ def _sqlite(url: URL) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _make_private(database: str | None) -> None:
+    """A file SQLite has just made is its owner's alone; so are the journals, which take its mode over."""
+    path = Path(database or ":memory:")
+    with suppress(OSError):  # in memory, or not ours
+        if path.stat().st_size == 0:
+            path.chmod(0o600)

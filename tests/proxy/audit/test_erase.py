@@ -80,6 +80,45 @@ async def test_a_person_is_forgotten_and_the_chain_holds(tmp_path: Path, databas
     assert await _count(database, table.c.act == "records.erased") == 1
 
 
+def _files_with(data: Path, what: bytes) -> list[str]:
+    return [path.name for path in data.rglob("*") if path.is_file() and what in path.read_bytes()]
+
+
+async def test_no_file_of_the_data_folder_holds_what_was_erased(tmp_path: Path, database: Database) -> None:
+    await _fill(tmp_path, database)
+    eraser = _eraser(tmp_path, database)
+    assert await eraser.erase(Selection("acme", remote="192.0.2.1"), Part.PERSONAL) == 20
+    assert eraser.is_overwritten
+    assert _files_with(tmp_path, b"192.0.2.1") == []
+    if database.is_sqlite:
+        assert _files_with(tmp_path, b"192.0.2.2") == ["test.sqlite"]
+
+
+async def test_no_file_of_the_data_folder_holds_what_retention_removed(tmp_path: Path, database: Database) -> None:
+    await _fill(tmp_path, database)
+    (oldest,) = await _ids(database, 1)
+    assert await prune(database, _eraser(tmp_path, database)._appender, "acme", round((NOW - 20.5 * DAY) * 1e6)) == 19
+    assert _files_with(tmp_path, oldest.encode()) == []
+
+
+async def test_a_journal_that_is_being_read_is_told_not_to_be_overwritten(tmp_path: Path, database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL has no such file")
+    await _fill(tmp_path, database)
+    eraser = _eraser(tmp_path, database)
+    async with database.read() as reading:
+        await reading.execute(select(func.count()).select_from(tables.records))
+        await eraser.erase(Selection("acme", remote="192.0.2.1"), Part.PERSONAL)
+    assert not eraser.is_overwritten
+
+
+async def _ids(database: Database, count: int) -> list[str]:
+    table = tables.records
+    async with database.read() as connection:
+        found = await connection.execute(select(table.c.id).order_by(table.c.sequence).limit(count))
+        return [str(row.id) for row in found]
+
+
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,32 @@ def test_what_was_written_reaches_the_disk_in_its_time(tmp_path: Path) -> None:
     wal.append(b"one")
     wal.close()  # waits for the syncing thread, then syncs what is left
     assert _read(wal.folder) == [b"one"]
+
+
+def test_a_segment_that_has_held_something_for_its_time_is_closed_so_that_it_can_go(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, "worker-0", sync_every_s=0.01, turn_after_s=0.05)
+    wal.append(b"one")
+    deadline = time.monotonic() + 10.0
+    while len(segments(wal.folder)) == 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(segments(wal.folder)) == 2
+    wal.append(b"two")
+    assert _read(wal.folder) == [b"one", b"two"]
+    wal.close()
+
+
+def test_an_empty_segment_stays(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, "worker-0", sync_every_s=0.01, turn_after_s=0.0)
+    wal._turn()
+    assert len(segments(wal.folder)) == 1
+    wal.close()
+
+
+def test_a_folder_at_its_limit_gets_no_room_by_turning(tmp_path: Path) -> None:
+    wal = Wal(tmp_path, "worker-0", segment_bytes=500, limit_bytes=400, sync_every_s=0, turn_after_s=0.0)
+    wal.append(b"x" * 400)
+    wal._turn()
+    assert len(segments(wal.folder)) == 1
+    with pytest.raises(OSError, match="limit"):
+        wal.append(b"x" * 400)
+    wal.close()

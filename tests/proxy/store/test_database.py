@@ -101,3 +101,12 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
 def test_other_databases_are_refused_with_a_remedy(url: str) -> None:
     with pytest.raises(ConfigError, match="postgresql"):
         open_database(url)
+
+
+async def test_sqlite_files_are_their_owners_alone(tmp_path: Path) -> None:
+    opened = open_database(sqlite_url(str(tmp_path / "new.sqlite")))
+    async with opened.write() as connection:
+        await connection.run_sync(own.create_all)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("new.sqlite*")}
+    await opened.close()
+    assert modes == dict.fromkeys(("new.sqlite", "new.sqlite-wal", "new.sqlite-shm"), 0o600)
