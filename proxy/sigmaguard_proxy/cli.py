@@ -72,7 +72,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     audit = commands.add_parser("audit", help="verify, export or erase from the audit log", allow_abbrev=False)
     what = audit.add_subparsers(dest="what", metavar="verify|export|erase", required=True)
     verify = what.add_parser("verify", help="find any changed, missing or reordered record", allow_abbrev=False)
-    export = what.add_parser("export", help="write every record", allow_abbrev=False)
+    export = what.add_parser("export", help="write every record, or what is kept of a person", allow_abbrev=False)
     erase = what.add_parser("erase", help="erase what leads to a person; the chain still verifies", allow_abbrev=False)
     for one in (verify, export, erase):
         one.add_argument("--data", default="sigmaguard-data", metavar="DIR", help=DOCUMENTED["data"])
@@ -85,13 +85,21 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="a copy of anchors.json kept elsewhere that the log must lead to as well, repeatable",
     )
     export.add_argument("--format", choices=("jsonl", "cef", "ecs"), default="jsonl")
+    export.add_argument("--tenant", default="", help="whose records (default: those of every tenant)")
     erase.add_argument("--tenant", default="default", help="whose records (default: default)")
-    erase.add_argument("--exchange", action="append", metavar="ID", help="this exchange, repeatable")
-    erase.add_argument("--key", default="", metavar="ID", help="exchanges of this virtual key")
-    erase.add_argument("--agent", default="", metavar="NAME", help="exchanges of this agent")
-    erase.add_argument("--remote", default="", metavar="ADDRESS", help="exchanges from this address")
-    erase.add_argument("--digest", default="", metavar="HEX", help="exchanges with a finding of this keyed digest")
-    erase.add_argument("--older-than-days", type=float, default=0.0, metavar="N", help="exchanges older than this")
+    for one in (export, erase):
+        one.add_argument("--exchange", action="append", metavar="ID", help="this exchange, repeatable")
+        one.add_argument("--key", default="", metavar="ID", help="exchanges of this virtual key")
+        one.add_argument("--agent", default="", metavar="NAME", help="exchanges of this agent")
+        one.add_argument("--remote", default="", metavar="ADDRESS", help="exchanges from this address")
+        one.add_argument(
+            "--value-from",
+            default="",
+            metavar="FILE",
+            help="exchanges in which one of these values was found; one a line",
+        )
+        one.add_argument("--digest", default="", metavar="HEX", help="exchanges with a finding of this keyed digest")
+        one.add_argument("--older-than-days", type=float, default=0.0, metavar="N", help="exchanges older than this")
     erase.add_argument("--everything", action="store_true", help="every exchange of the tenant")
     erase.add_argument("--content-only", action="store_true", help="erase kept content, leave the record's own facts")
     erase.add_argument("--reason", required=True, help="why; kept in the audit log")

@@ -10,15 +10,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.audit.append import Appender
-from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
+from sigmaguard_proxy.audit.erase import Eraser, Part, Selection, is_selected
 from sigmaguard_proxy.audit.formats import FORMATS
 from sigmaguard_proxy.audit.keys import load_signer, load_trust
 from sigmaguard_proxy.audit.reading import Reader
 from sigmaguard_proxy.audit.shipper import caught_up
 from sigmaguard_proxy.audit.shipping import WAL_FOLDER, ShipLock, Shipping
 from sigmaguard_proxy.audit.source import Source
+from sigmaguard_proxy.audit.subjects import open_keyring, value_digests
 from sigmaguard_proxy.audit.verify import Problem, Verifier
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
@@ -40,25 +43,62 @@ def verify_command(arguments: argparse.Namespace) -> int:
 
 
 def export_command(arguments: argparse.Namespace) -> int:
-    """Writes every record to standard output. Raises ConfigError."""
-    return _run(_export(Path(arguments.data), _url(arguments), arguments.format))
+    """Writes records to standard output: every one, or what is kept of whoever was selected. Raises ConfigError."""
+    asked = _Asked(_selection(arguments), _values(arguments))
+    return _run(_export(Path(arguments.data), _url(arguments), arguments.format, asked))
 
 
 def erase_command(arguments: argparse.Namespace) -> int:
     """Erases what leads to a person, or contents only. Raises ConfigError."""
-    selection = Selection(
+    asked = _Asked(_selection(arguments), _values(arguments))
+    if asked == _Asked(Selection(arguments.tenant)) and not arguments.everything:
+        raise ConfigError(
+            "nothing is selected: give --exchange, --key, --agent, --remote, --value-from, --digest or --everything"
+        )
+    what = Part.CONTENT if arguments.content_only else Part.PERSONAL
+    return _run(_erase(Path(arguments.data), _url(arguments), asked, what, arguments.reason))
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """Whom a request is about: a selection, and values that stand for digests once the database is open."""
+
+    selection: Selection
+    values: tuple[str, ...] = ()
+
+    async def resolved(self, data: Path, database: Database) -> Selection:
+        """The selection with the digests of the values. Raises ConfigError."""
+        if not self.values:
+            return self.selection
+        digests = await value_digests(database, open_keyring(data), self.values)
+        return msgspec.structs.replace(self.selection, digests=(*self.selection.digests, *digests))
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    days = arguments.older_than_days
+    return Selection(
         tenant=arguments.tenant,
         ids=tuple(arguments.exchange or ()),
         key=arguments.key,
         agent=arguments.agent,
         remote=arguments.remote,
-        digest=arguments.digest,
-        before_us=round((time.time() - arguments.older_than_days * 86_400) * 1e6) if arguments.older_than_days else 0,
+        digests=(arguments.digest,) if arguments.digest else (),
+        before_us=round((time.time() - days * 86_400) * 1e6) if days else 0,
     )
-    if selection == Selection(arguments.tenant) and not arguments.everything:
-        raise ConfigError("nothing is selected: give --exchange, --key, --agent, --remote, --digest or --everything")
-    what = Part.CONTENT if arguments.content_only else Part.PERSONAL
-    return _run(_erase(Path(arguments.data), _url(arguments), selection, what, arguments.reason))
+
+
+def _values(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The values of `--value-from`, one a line. They never stand in an argument: histories and `ps` show those."""
+    path: str = arguments.value_from
+    if not path:
+        return ()
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--value-from {path}: cannot be read as UTF-8 text; one value a line is needed") from error
+    values = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not values:
+        raise ConfigError(f"--value-from {path}: holds no value; write one a line")
+    return values
 
 
 def _url(arguments: argparse.Namespace) -> str:
@@ -149,16 +189,18 @@ def _tell(problem: Problem) -> None:
     print(str(problem))
 
 
-async def _export(data: Path, url: str, name: str) -> int:
-    write, to_line, progress = sys.stdout.buffer.write, FORMATS[name], _Progress("exported")
+async def _export(data: Path, url: str, name: str, asked: _Asked) -> int:
+    write, to_line, progress = sys.stdout.buffer.write, FORMATS[name], _Progress("read")
     done, unreadable = 0, 0
     async with open_log(data, url) as (database, _):
-        reader = Reader(database)
-        for tenant in await reader.tenants():
+        reader, selection = Reader(database), await asked.resolved(data, database)
+        everybody = selection == Selection(selection.tenant)
+        for tenant in [selection.tenant] if selection.tenant else await reader.tenants():
             async for page in reader.records(tenant):
                 for record in page:
                     try:
-                        write(to_line(record) + b"\n")
+                        if everybody or is_selected(selection, record):
+                            write(to_line(record) + b"\n")
                     except ValueError as error:
                         unreadable += 1
                         print(error, file=sys.stderr)
@@ -168,8 +210,9 @@ async def _export(data: Path, url: str, name: str) -> int:
     return 1 if unreadable else 0
 
 
-async def _erase(data: Path, url: str, selection: Selection, what: Part, reason: str) -> int:
+async def _erase(data: Path, url: str, asked: _Asked, what: Part, reason: str) -> int:
     async with open_log(data, url) as (database, folder):
+        selection = await asked.resolved(data, database)
         eraser = Eraser(database, Appender(load_signer(folder)), "command line", reason)
         erased = await eraser.erase(selection, what)
     print(f"{erased} records erased; the chain still verifies")

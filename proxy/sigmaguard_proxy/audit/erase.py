@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sigmaguard_proxy.audit import tables
 from sigmaguard_proxy.audit.append import Appender
 from sigmaguard_proxy.audit.entries import Act, new_act_id
+from sigmaguard_proxy.audit.reading import Stored
 from sigmaguard_proxy.audit.rows import ACT, EXCHANGE, ActFacts, decode_facts, decode_personal, entry_to_row
 from sigmaguard_proxy.audit.shipping import unknown_price
 from sigmaguard_proxy.store.database import Database
@@ -34,8 +35,8 @@ class Part(StrEnum):
 class Selection(msgspec.Struct, frozen=True):
     """Which exchanges of a tenant: every condition given must hold. Empty conditions select everything.
 
-    `before_us` microseconds since 1970, 0 for no bound. `remote` a caller's address; `digest` that of a
-    value some finding saw. The last two are not indexed: the tenant's records are read through.
+    `before_us` microseconds since 1970, 0 for no bound. `remote` a caller's address; `digests` those of values
+    of which some finding saw at least one. The last two are not indexed: the tenant's records are read through.
     """
 
     tenant: str
@@ -44,7 +45,7 @@ class Selection(msgspec.Struct, frozen=True):
     agent: str = ""
     before_us: int = 0
     remote: str = ""
-    digest: str = ""
+    digests: tuple[str, ...] = ()
 
 
 class Eraser:
@@ -129,16 +130,29 @@ def _conditions(selection: Selection, what: Part) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def is_selected(selection: Selection, record: Stored) -> bool:
+    """Whether a stored exchange is among those selected; a person's erased records are nobody's any more."""
+    searched = record.searched
+    return (
+        record.kind == EXCHANGE
+        and (not selection.ids or record.id in selection.ids)
+        and selection.key in ("", searched["key"])
+        and selection.agent in ("", searched["agent"])
+        and not (selection.before_us and record.at_us >= selection.before_us)
+        and _concerns(selection, record.personal)
+    )
+
+
 def _concerns(selection: Selection, personal: bytes) -> bool:
-    if not selection.remote and not selection.digest:
+    if not selection.remote and not selection.digests:
         return True
     if not personal:
         return False
     said = decode_personal(personal)
     if selection.remote and said.remote != selection.remote:
         return False
-    digests = {finding.digest for finding in (*said.input_findings, *said.output_findings)}
-    return not selection.digest or selection.digest in digests
+    seen = {finding.digest for finding in (*said.input_findings, *said.output_findings)}
+    return not selection.digests or not seen.isdisjoint(selection.digests)
 
 
 def ranges(sequences: Sequence[int]) -> list[list[int]]:

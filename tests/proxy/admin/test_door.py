@@ -257,6 +257,28 @@ async def test_every_change_is_an_act_of_its_author(place: Site) -> None:
     assert b"agent.made" in export
 
 
+async def test_exchanges_are_erased_by_a_value_that_was_found_in_them(place: Site) -> None:
+    await place.chat(ATTACK)
+    audit = place.node._audit
+    assert audit is not None
+    await audit.flush(10.0)
+    owner, path = place.owner, "/tenants/default/audit/erasures"
+    newest = (await owner.do("GET", "/tenants/default/exchanges?intended=block&limit=1"))["items"][0]["id"]
+    finding = (await owner.do("GET", f"/tenants/default/records/{newest}"))["personal"]["input_findings"][0]
+    found = ATTACK[finding["start"] : finding["end"]]
+
+    async def erased(*values: str) -> int:
+        order = {"reason": "Art. 17 GDPR", "exchanges": [newest], "values": values}
+        return int((await owner.do("POST", path, order))["records"])
+
+    assert await erased("nobody@example.org") == 0
+    assert await erased("nobody@example.org", found) == 1
+    assert await erased(found) == 0
+    blank = await owner.ask("POST", path, {"reason": "Art. 17 GDPR", "exchanges": [newest], "values": ["  "]})
+    assert blank.status == 422
+    assert (await owner.do("GET", f"/tenants/default/records/{newest}"))["personal"] is None
+
+
 async def test_statistics(place: Site) -> None:
     await place.chat(ATTACK)
     audit = place.node._audit

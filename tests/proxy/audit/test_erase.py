@@ -123,8 +123,8 @@ async def _ids(database: Database, count: int) -> list[str]:
     ("selection", "expected"),
     [
         (Selection("acme", remote="192.0.2.2"), 20),
-        (Selection("acme", digest=EMAIL.digest), 27),
-        (Selection("acme", digest="0000000000000000"), 0),
+        (Selection("acme", digests=(EMAIL.digest,)), 27),
+        (Selection("acme", digests=("0000000000000000",)), 0),
         (Selection("acme", agent="bot", before_us=round((NOW - 9.5 * DAY) * 1e6)), 30),
         (Selection("other"), 0),
     ],

@@ -33,6 +33,7 @@ from sigmaguard_proxy.audit.keys import load_cipher, load_signer
 from sigmaguard_proxy.audit.reading import Reader, Stored
 from sigmaguard_proxy.audit.retention import Retention, retentions, set_retention
 from sigmaguard_proxy.audit.rows import ActFacts, Facts, decode_content
+from sigmaguard_proxy.audit.subjects import value_digests
 from sigmaguard_proxy.control.change import EVERYWHERE
 from sigmaguard_proxy.control.errors import NotFoundError, invalid
 from sigmaguard_proxy.control.paging import Page, Paging, decode_cursor, encode_cursor
@@ -150,6 +151,9 @@ class AuditEndpoints:
     async def erase(self, call: Call[ErasureOrder, NoQuery]) -> Erased:
         """Erases what leads to a person, or contents."""
         order = call.body
+        digests: tuple[str, ...] = (order.digest,) if order.digest else ()
+        if order.values:
+            digests += await value_digests(self._database, self._services.keyring, order.values)
         selection = Selection(
             tenant=call.tenant,
             ids=order.exchanges,
@@ -157,7 +161,7 @@ class AuditEndpoints:
             agent=order.agent,
             before_us=_us(order.before),
             remote=order.remote,
-            digest=order.digest,
+            digests=digests,
         )
         if selection == Selection(call.tenant) and not order.everything:
             raise invalid("everything", "nothing is selected; say `everything` where you mean it")

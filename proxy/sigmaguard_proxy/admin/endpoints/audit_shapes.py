@@ -10,6 +10,7 @@ from sigmaguard_proxy.audit.rows import ActFacts, Facts, Personal
 from sigmaguard_proxy.control.paging import Paging
 from sigmaguard_proxy.control.words import Reason
 
+Value = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Word = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -103,7 +104,8 @@ class RetentionOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ErasureOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to erase: exchanges that match everything given. The chain stays whole and says who erased and why.
 
-    `everything` has to be said where nothing else is.
+    `values` are what a person tells of herself (an address, a number): exchanges in which a detector found one of them.
+    They are not kept. `everything` has to be said where nothing else is.
     """
 
     reason: Reason
@@ -113,6 +115,7 @@ class ErasureOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Word = ""
     remote: Word = ""
     digest: Word = ""
+    values: Annotated[tuple[Value, ...], msgspec.Meta(max_length=100)] = ()
     before: datetime | None = None
     everything: bool = False
 
