@@ -37,7 +37,7 @@ DESCRIPTORS = 1_048_576  # asked for at most; a stream takes two: its caller's a
 
 
 def serve_command(arguments: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT. Raises ConfigError before any port is opened where settings are wrong."""
+    """Serves until SIGTERM, SIGINT or SIGHUP. Raises ConfigError before any port is opened where settings are wrong."""
     _raise_descriptor_limit()
     worker = os.environ.get(WORKER_VARIABLE)
     if worker is not None:
@@ -146,8 +146,10 @@ async def _run_worker(settings: Settings, worker: int) -> int:
 def _stop_event() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # a closed terminal ends it in order as well, unless `nohup` said that it must not
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     return stop
 
 

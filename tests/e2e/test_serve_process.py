@@ -124,13 +124,14 @@ async def test_the_first_five_minutes(tmp_path: Path) -> None:
         assert headers["x-demo-received"] == "Write to <EMAIL_1>"
 
 
-async def test_a_term_signal_lets_what_is_under_way_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_to_end_lets_what_is_under_way_finish(tmp_path: Path, number: signal.Signals) -> None:
     async with serving(tmp_path) as served, aiohttp.ClientSession() as session:
         text = "word " * 3000
         body = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": text}]}
         async with session.post(f"{served.url}/v1/chat/completions", json=body) as answer:
             first = await answer.content.readany()
-            served.process.send_signal(signal.SIGTERM)
+            served.process.send_signal(number)
             rest = await answer.content.read()
         assert (first + rest).rstrip().endswith(b"data: [DONE]")
         with pytest.raises(aiohttp.ClientError):

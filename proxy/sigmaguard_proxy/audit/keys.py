@@ -94,14 +94,12 @@ class ContentCipher:
 
 
 def load_signer(folder: Path) -> Signer:
-    """The signing key under `DATA/audit`, made at first use with its public half beside it."""
+    """The signing key under `DATA/audit`, made at first use with its public half beside it. Raises ConfigError."""
     path = folder / "signing.key"
     if not path.exists():
         key = Ed25519PrivateKey.generate()
         _create(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    loaded = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(loaded, Ed25519PrivateKey):
-        raise ConfigError(f"{path.name} is not an Ed25519 key")
+    loaded = _private_key(path)
     public = folder / "signing.pub"
     if not public.exists():
         _create(public, loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
@@ -112,19 +110,35 @@ def load_trust(folder: Path) -> Trust:
     """Our own public key and those of other nodes, copied to `DATA/audit/trusted/*.pub`.
 
     The private key, where it is here, says what our public key is: `signing.pub` is only a copy to hand out.
+    Raises ConfigError.
     """
     keys: dict[str, Ed25519PublicKey] = {}
     private = folder / "signing.key"
     if private.exists():
-        loaded = load_pem_private_key(private.read_bytes(), None)
-        if isinstance(loaded, Ed25519PrivateKey):
-            keys[_public_id(loaded.public_key())] = loaded.public_key()
+        own = _private_key(private).public_key()
+        keys[_public_id(own)] = own
     for path in sorted((folder / "trusted").glob("*.pub")) + ([] if keys else sorted(folder.glob("signing.pub"))):
-        public = load_pem_public_key(path.read_bytes())
+        try:
+            public = load_pem_public_key(path.read_bytes())
+        except ValueError as error:
+            raise ConfigError(f"audit/trusted/{path.name} is damaged; copy it anew from its node") from error
         if not isinstance(public, Ed25519PublicKey):
             raise ConfigError(f"{path.name} is not an Ed25519 public key")
         keys[_public_id(public)] = public
     return Trust(keys)
+
+
+def _private_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        loaded = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"audit/{path.name} is damaged; put your backup of it back, or put it away: a new one is made, and "
+            "signing.pub of before belongs into audit/trusted"
+        ) from error
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise ConfigError(f"audit/{path.name} is not an Ed25519 key")
+    return loaded
 
 
 def load_cipher(folder: Path) -> ContentCipher:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.audit import positions
 from sigmaguard_proxy.audit.retention import Retention, keep_house
 from sigmaguard_proxy.audit.rows import Price
@@ -115,9 +116,10 @@ class Shipper:
                     self._listen()
                     await self._pause(LOCK_POLL_S)
                     continue
+                shipping = shipping or self._begin()
                 if shipping is None:
-                    shipping = Shipping(self._folder, self._database, self._log, self._price)
-                    self.is_shipping = True
+                    await self._pause(BACKOFF_S[1])
+                    continue
                 await self._pause(await self._turn(shipping))
             if shipping is not None:
                 await self._finish(shipping)
@@ -126,6 +128,21 @@ class Shipper:
                 shipping.close()
             lock.release()
             await self._database.close()
+
+    def _begin(self) -> Shipping | None:
+        """What ships, or None where its keys cannot be used: the records wait on disk, and readiness tells."""
+        try:
+            shipping = Shipping(self._folder, self._database, self._log, self._price)
+        except (ConfigError, OSError) as error:
+            if not self.is_down:
+                self._log.error("audit_shipping_failed", error=f"{type(error).__name__}: {error}")
+            self.is_down = True
+            self.waiting_records = -(-self._waiting_bytes() // RECORD_BYTES)
+            self._oldest_at = self._oldest_at or time.time()
+            save_state(self._folder, State(self.waiting_records, self._oldest_at, self.is_down, self.shipped))
+            return None
+        self.is_shipping = True
+        return shipping
 
     async def _pause(self, seconds: float) -> None:
         if seconds <= 0:

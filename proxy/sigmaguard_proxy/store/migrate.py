@@ -4,8 +4,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.store.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -14,7 +17,10 @@ LOCK = 0x5167_6D61  # `Sigma`, a number of our own for PostgreSQL's advisory loc
 
 
 async def migrate(database: Database) -> None:
-    """Runs every migration not yet run, in one transaction; several processes may call it at once."""
+    """Runs every migration not yet run, in one transaction; several processes may call it at once.
+
+    Raises ConfigError where a newer version has already brought the database further than this one knows.
+    """
     async with database.write() as connection:
         if not database.is_sqlite:  # SQLite's write transaction is a lock already
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -24,6 +30,13 @@ async def migrate(database: Database) -> None:
 def _upgrade(connection: Connection) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
+    known = {one.revision for one in ScriptDirectory.from_config(config).walk_revisions()}
+    unknown = sorted(set(MigrationContext.configure(connection).get_current_heads()) - known)
+    if unknown:
+        raise ConfigError(
+            f"the database was upgraded by a newer version of Sigmaguard (it is at {', '.join(unknown)}); "
+            "start that version, or restore the backup made before its first start"
+        )
     command.upgrade(config, "heads")
 
 

@@ -11,15 +11,17 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DataError
 
+from sigmaguard.errors import ConfigError
 from sigmaguard.model import Subject
 from sigmaguard_proxy.audit import tables
 from sigmaguard_proxy.audit.append import Appender
 from sigmaguard_proxy.audit.audit_log import AuditLog
 from sigmaguard_proxy.audit.entries import Act, entry_to_bytes
 from sigmaguard_proxy.audit.erase import Eraser, Part, Selection
-from sigmaguard_proxy.audit.keys import load_signer
+from sigmaguard_proxy.audit.keys import load_signer, load_trust
 from sigmaguard_proxy.audit.retention import prune
 from sigmaguard_proxy.audit.rows import Row
+from sigmaguard_proxy.audit.shipper import Shipper
 from sigmaguard_proxy.audit.shipping import ShipLock, Shipping
 from sigmaguard_proxy.audit.source import Batch
 from sigmaguard_proxy.audit.wal import segments
@@ -27,6 +29,7 @@ from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.ports import ExchangeRecord
 from sigmaguard_proxy.store.database import Database, DatabaseDownError
 from tests.audit_records import exchange, open_recorder, problems, record_all, ship_all
+from tests.control_servers import until
 
 
 async def _ids(database: Database, tenant: str = "default") -> list[str]:
@@ -238,6 +241,24 @@ async def test_the_shipper_follows_and_stops_with_nothing_left(
     assert len(await _ids(database)) == 23
     assert (log.backlog()[0], standby.backlog()[0]) == (0, 0)
     assert await problems(tmp_path, database) == []
+
+
+async def test_a_damaged_signing_key_is_told_and_nothing_is_lost(
+    tmp_path: Path, database: Database, database_url: str
+) -> None:
+    record_all(tmp_path, [exchange(1)])
+    key = tmp_path / "audit" / "signing.key"
+    key.write_bytes(b"x")
+    output = io.StringIO()
+    shipper = Shipper(tmp_path / "audit", database_url, Log("test", output))
+    shipper.start()
+    await until(lambda: shipper.is_down)
+    await shipper.stop()
+    assert "signing.key is damaged" in output.getvalue() and shipper.waiting_records == 1
+    with pytest.raises(ConfigError, match="put your backup of it back"):
+        load_trust(tmp_path / "audit")
+    key.unlink()
+    assert await ship_all(tmp_path, database) == 1
 
 
 def test_the_same_entry_always_becomes_the_same_facts() -> None:

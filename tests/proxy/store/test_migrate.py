@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -9,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 
 import sigmaguard_proxy.control.tables  # noqa: F401
+from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.audit.tables import counts
 from sigmaguard_proxy.store.database import Database, open_database
 from sigmaguard_proxy.store.metadata import metadata
@@ -69,3 +71,13 @@ def _migrate_to(connection: Connection, revision: str) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+async def test_a_database_of_a_newer_version_is_refused_with_the_remedy(database: Database) -> None:
+    await migrate(database)
+    async with database.write() as connection:
+        await connection.execute(
+            text("UPDATE alembic_version SET version_num = '0999_later' WHERE version_num LIKE '%control%'")
+        )
+    with pytest.raises(ConfigError, match=r"newer version .*0999_later.* restore the backup"):
+        await migrate(database)
