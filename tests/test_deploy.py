@@ -93,3 +93,9 @@ def test_the_image_is_built_from_pinned_versions_and_is_not_root() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "-c constraints.txt" in dockerfile and "HEALTHCHECK" in dockerfile
     assert re.search(r"^USER (?!root)", dockerfile, re.M)
+
+
+def test_the_example_secret_names_only_settings_and_the_keys_that_every_pod_shares() -> None:
+    (secret,) = documents(KUBERNETES / "secret.example.yaml")
+    assert {"SIGMAGUARD_VAULT_KEY", "SIGMAGUARD_AUDIT_KEY"} <= set(secret["stringData"])
+    load_settings({}, secret["stringData"], file=None)

@@ -160,7 +160,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not variable.startswith("SIGMAGUARD_"):
             continue
         name = variable.removeprefix("SIGMAGUARD_").lower()
-        if name in ("config", "corpora", "vault_key", "vault_key_file", "vault_path"):
+        if name in ("config", "corpora", "vault_key", "vault_key_file", "vault_path", "audit_key"):
             continue  # other parts read these themselves
         if name in ("upstream", "upstreams"):
             values["upstreams"] = parse_upstreams(value.replace(",", " ").split(), variable)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sigmaguard.errors import ConfigError
 
+VARIABLE = "SIGMAGUARD_AUDIT_KEY"
 FORMAT = b"\x01"
 NONCE_BYTES = 12
 KEY_ID_BYTES = 8
@@ -94,7 +95,18 @@ class ContentCipher:
 
 
 def load_signer(folder: Path) -> Signer:
-    """The signing key under `DATA/audit`, made at first use with its public half beside it. Raises ConfigError."""
+    """The key all nodes share by `SIGMAGUARD_AUDIT_KEY`, else that under `DATA/audit`, made at first use.
+
+    Its public half lies beside it: `shared.pub`, or `signing.pub`. Raises ConfigError.
+    """
+    shared = _shared_key()
+    if shared is not None:
+        half = _public_pem(shared)
+        path = folder / "shared.pub"
+        if not path.exists() or path.read_bytes() != half:
+            path.unlink(missing_ok=True)
+            _create(path, half)
+        return Signer(shared)
     path = folder / "signing.key"
     if not path.exists():
         key = Ed25519PrivateKey.generate()
@@ -102,12 +114,12 @@ def load_signer(folder: Path) -> Signer:
     loaded = _private_key(path)
     public = folder / "signing.pub"
     if not public.exists():
-        _create(public, loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        _create(public, _public_pem(loaded))
     return Signer(loaded)
 
 
 def load_trust(folder: Path) -> Trust:
-    """Our own public key and those of other nodes, copied to `DATA/audit/trusted/*.pub`.
+    """Our own public key, the one shared by `SIGMAGUARD_AUDIT_KEY`, and those copied to `DATA/audit/trusted/*.pub`.
 
     The private key, where it is here, says what our public key is: `signing.pub` is only a copy to hand out.
     Raises ConfigError.
@@ -125,7 +137,24 @@ def load_trust(folder: Path) -> Trust:
         if not isinstance(public, Ed25519PublicKey):
             raise ConfigError(f"{path.name} is not an Ed25519 public key")
         keys[_public_id(public)] = public
+    shared = _shared_key()
+    if shared is not None:
+        keys[_public_id(shared.public_key())] = shared.public_key()
     return Trust(keys)
+
+
+def _shared_key() -> Ed25519PrivateKey | None:
+    value = os.environ.get(VARIABLE, "")
+    if not value:
+        return None
+    try:
+        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(value, validate=True))
+    except ValueError as error:
+        raise ConfigError(f"{VARIABLE}: 32 random bytes in base64 are needed (openssl rand -base64 32)") from error
+
+
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _private_key(path: Path) -> Ed25519PrivateKey:

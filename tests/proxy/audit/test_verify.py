@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import LargeBinary, String, cast, delete, insert, literal, select, update
 
+from sigmaguard.errors import ConfigError
 from sigmaguard_proxy.audit import tables
 from sigmaguard_proxy.audit.anchors import load_anchors
 from sigmaguard_proxy.audit.append import Appender, signed_values
@@ -20,7 +21,7 @@ from sigmaguard_proxy.audit.keys import Signer, load_signer, load_trust
 from sigmaguard_proxy.audit.verify import Verifier
 from sigmaguard_proxy.store.database import Database, open_database
 from sigmaguard_proxy.store.migrate import migrate
-from tests.audit_records import exchange, open_recorder, problems, ship_all
+from tests.audit_records import exchange, open_recorder, problems, record_all, ship_all
 
 RECORDS = 12
 TENANT = "acme"
@@ -298,3 +299,25 @@ def test_a_copy_of_the_anchors_finds_what_a_backup_of_everything_hides(log: Log,
     log.run(*(delete(table) for table in (tables.records, tables.chains, tables.checkpoints, tables.contents)))
     assert log.problems() == []
     assert any("the anchor in anchors-of-tuesday.json" in line for line in log.runner.run(found()))
+
+
+async def test_nodes_that_share_a_key_verify_each_others_records(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [tmp_path / name for name in ("own", "first", "second")]
+    for node in nodes:
+        if node.name == "first":
+            monkeypatch.setenv("SIGMAGUARD_AUDIT_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+        record_all(node, [exchange(number) for number in range(3)])
+        await ship_all(node, database)
+    assert [str(one) for one in await problems(nodes[0], database)] == []  # trusts what it signed before as well
+    strangers = [str(one) for one in await problems(nodes[2], database)]
+    assert strangers and all("not signed by a known key" in one for one in strangers)
+    trusted = nodes[2] / "audit" / "trusted"
+    trusted.mkdir()
+    (trusted / "own.pub").write_bytes((nodes[0] / "audit" / "signing.pub").read_bytes())
+    assert [str(one) for one in await problems(nodes[2], database)] == []
+    assert (nodes[1] / "audit" / "shared.pub").read_bytes() == (nodes[2] / "audit" / "shared.pub").read_bytes()
+    monkeypatch.setenv("SIGMAGUARD_AUDIT_KEY", "c2hvcnQ=")
+    with pytest.raises(ConfigError, match="openssl rand -base64 32"):
+        load_signer(nodes[1] / "audit")
