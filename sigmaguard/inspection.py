@@ -93,6 +93,14 @@ class Inspection:
         """How many texts had not been seen before."""
         return len(self._rows)
 
+    @property
+    def fresh_chars(self) -> int:
+        """How many code points those texts have; what is laid side by side counts again."""
+        return sum([len(self._text_of(row)) for row in self._rows])
+
+    def _text_of(self, row: _Row) -> str:
+        return row.joined.text if row.joined else self.segments[row.index].text
+
     def _known_prefix(self) -> int:
         """How many segments from the start are remembered as one; what was found in them counts again."""
         for count, digest in self._digests.prefixes():
@@ -240,8 +248,7 @@ class Inspection:
     def finish(self) -> list[Finding]:
         """Every finding that counts under the policy, remembered for the next time."""
         for row in self._rows:
-            text = row.joined.text if row.joined else self.segments[row.index].text
-            known = self._judge(row.findings, text)
+            known = self._judge(row.findings, self._text_of(row))
             if row.whole:
                 self._memory.put(row.key, known)
             if row.joined is None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from sigmaguard.taken import Taken
 from sigmaguard.url_trace import Allows, UrlTrace
 
 # <EMAIL_1>, &lt;EMAIL_1&gt;, \u003cEMAIL_1\u003e (at any depth of JSON), \<EMAIL_1\>, %3CEMAIL_1%3E
@@ -26,7 +27,6 @@ _BARE = re.compile(r"(?<![A-Za-z0-9_])([A-Z](?:[A-Z0-9]|\\?_)*\d)(?![A-Za-z0-9_]
 _GAP = re.compile(r"\\?[_ -]")
 _ESCAPED_OPEN = re.compile(r"\\{0,8}(?:u(?:0(?:0(?:3c?)?)?)?)?\Z", re.IGNORECASE)
 _ESCAPED_CLOSE = re.compile(r" ?\\{0,8}(?:u(?:0(?:0(?:3e?)?)?)?)?\Z", re.IGNORECASE)
-_OPENING = re.compile(r'(?<!\\)"')
 _NESTED = re.compile(r'"\s*[{\[]')
 _FRAME = 32  # code points of both brackets at their longest, in JSON within JSON
 
@@ -64,20 +64,19 @@ class Issued:
     def _placeholders(self, text: str) -> Iterator[tuple[re.Match[str], str]]:
         if not self.names or ("_" not in text and " " not in text and "-" not in text):
             return
-        taken: list[tuple[re.Match[str], str]] = []
+        found: list[tuple[re.Match[str], str]] = []
+        taken = Taken()
         for match in _BRACKETED.finditer(text):
             value = self.names.get(_normal(match[1]))
-            if value is not None:
-                taken.append((match, value))
+            if value is not None and taken.take(*match.span()):
+                found.append((match, value))
         if "_" in text:
             for match in _BARE.finditer(text):
                 value = self.names.get(_normal(match[1]))
-                if value is not None and not any(
-                    one.start() < match.end() and match.start() < one.end() for one, _ in taken
-                ):
-                    taken.append((match, value))
-            taken.sort(key=lambda one: one[0].start())
-        yield from taken
+                if value is not None and taken.take(*match.span()):
+                    found.append((match, value))
+            found.sort(key=lambda one: one[0].start())
+        yield from found
 
     def hold(self, text: str, low: int = 0) -> int:
         """From where, not before `low`, the text could still grow into something issued: its length if nowhere."""
@@ -161,7 +160,7 @@ def _replaced(
             kept.append((start, end))
             source = text[start:end]
         else:
-            source = value if context is None else _as_source(value, context + text[low:start])
+            source = value if context is None else _as_source(value, context, text, low, start)
         trace.advance(source)
         pieces += (between, source)
         at = end
@@ -169,20 +168,20 @@ def _replaced(
     return "".join(pieces), at
 
 
-def _as_source(value: str, before: str) -> str:
-    """A value as JSON source; escaped twice inside a string that is JSON itself."""
+def _as_source(value: str, context: str, text: str, low: int, start: int) -> str:
+    """A value as JSON source; escaped twice inside a string that is JSON itself, to tell by what stands before it."""
     source = json.dumps(value, ensure_ascii=False)[1:-1]
-    if source != value and _NESTED.match(_since_quote(before)):
+    if source != value and _NESTED.match(_since_quote(context + text[low:start])):
         source = json.dumps(source, ensure_ascii=False)[1:-1]
     return source
 
 
 def _since_quote(text: str) -> str:
     """The text from the last quote that opens or closes a JSON string, at most a few code points of it."""
-    last = 0
-    for quote in _OPENING.finditer(text):
-        last = quote.start()
-    return text[last : last + 16]
+    last = text.rfind('"')
+    while last > 0 and text[last - 1] == "\\":
+        last = text.rfind('"', 0, last)
+    return text[max(0, last) : max(0, last) + 16]
 
 
 class Restorer:

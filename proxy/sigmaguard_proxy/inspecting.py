@@ -15,6 +15,7 @@ from sigmaguard.policy.compiled import Policy
 from sigmaguard_proxy.pool import DetectorPool, PoolFullError
 
 INLINE_CHARS = 20_000  # about 1 ms of inline detectors (50 us a KB); more goes to a thread
+READ_CHARS = 50_000  # disguises of up to 0.3 us a code point are undone here; a larger body would hold up every other
 BUDGET_CHARS = 4_000  # about 1,000 tokens: a document of ten pages may take longer than a question
 MOST_BUDGETS = 16
 
@@ -71,7 +72,10 @@ class Inspecting:
 
     async def verdict(self, inspection: Inspection, mode: Mode) -> Verdict:
         """Runs what is still to be run and decides. Never raises for a detector's failure."""
-        work = inspection.work()
+        if inspection.fresh_chars > READ_CHARS:
+            work = await asyncio.to_thread(inspection.work)  # reading what is disguised takes longer than detecting
+        else:
+            work = inspection.work()
         if work:
             await self.run(inspection, work)
         findings = inspection.finish()

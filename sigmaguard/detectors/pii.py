@@ -15,6 +15,7 @@ from sigmaguard.pii.table import kinds
 from sigmaguard.policy.load import convert
 from sigmaguard.policy.pack import Rule
 from sigmaguard.reading import Reading
+from sigmaguard.taken import Taken
 
 VERSION = "1"
 TAGS = ("LLM02:2025",)  # OWASP LLM 2025: sensitive information disclosure
@@ -68,6 +69,7 @@ class PiiDetector:
     def _look(self, passage: Passage) -> list[Finding]:
         plain = source_reading(passage)
         found = [_finding(one, plain) for one in self._analyzer.find(plain.text)]
+        taken = Taken((one.start, one.end) for one in found)
         for reading in passage.readings[1:]:
             if any(guess in reading.kind for guess in GUESSES):
                 continue
@@ -75,7 +77,7 @@ class PiiDetector:
             for one in self._analyzer.find(reading.text):
                 if one.score >= least:
                     finding = _finding(one, reading)
-                    if not any(finding.start < other.end and other.start < finding.end for other in found):
+                    if taken.take(finding.start, finding.end):
                         found.append(finding)
         return found
 

@@ -1,5 +1,6 @@
 """Finds personal data by its shape in one text. Knows windows, gates and scores; no detector's protocol."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import msgspec
@@ -121,17 +122,15 @@ def resolve(found: list[Found]) -> list[Found]:
     if len(found) < 2:
         return found
     found.sort(key=_order)
-    kept: list[Found] = []
+    kept: list[Found] = []  # in order, so that a neighbour is enough to ask: a list of addresses holds thousands
+    starts: list[int] = []
     for one in found:
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
-            kept.append(one)
-    kept.sort(key=_start)
+        at = bisect_left(starts, one.end)
+        if at == 0 or kept[at - 1].end <= one.start:
+            kept.insert(at, one)
+            starts.insert(at, one.start)
     return kept
 
 
 def _order(one: Found) -> tuple[float, int, int, int, int]:
     return -one.score, one.away, one.start - one.end, one.rank, one.start
-
-
-def _start(one: Found) -> int:
-    return one.start

@@ -1,7 +1,9 @@
 """Where in a text a value could stand: around its digits. Knows characters, no kind of data."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -10,6 +12,7 @@ _DIGITS = re.compile(r"[0-9]+")
 # base64, keys, hashes, data URLs: no value that matters to a person stands inside such a run
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_-]{64,}")
 _SPACE = re.compile(r"\s")
+_start, _end = attrgetter("start"), attrgetter("end")
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):
@@ -70,10 +73,10 @@ def near(text: str, parts: Sequence[Window], ends: Sequence[int], reach: int) ->
         if low >= 0:
             after = _SPACE.search(text, high)
             stop = after.start() if after else len(text)
+            first = bisect_right(parts, low, key=_end)
             found.extend(
                 Window(max(low, part.start), min(stop, part.end), part.digits)
-                for part in parts
-                if part.start < stop and low < part.end
+                for part in parts[first : bisect_left(parts, stop, first, key=_start)]
             )
         low, high = at, at + reach
     return found

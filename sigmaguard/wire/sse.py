@@ -8,6 +8,7 @@ from sigmaguard.errors import WireError
 from sigmaguard.wire.stream_shape import Run, Shape
 
 LIMIT_BYTES = 16 * 1024 * 1024  # of one event; an image in one frame is a few megabytes
+LONG_BYTES = 65_536  # of an event that has not ended: more is gathered in pieces
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")  # two line ends in a row, whichever kinds
 
 
@@ -29,6 +30,8 @@ class SseDecoder:
         self._buffer = b""
         self._start = self._searched = 0
         self._limit = limit_bytes
+        self._waiting: list[bytes] = []  # what came since, while an event is still far from its end
+        self._waiting_bytes = 0
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that are complete with these bytes. Raises WireError where one is too large."""
@@ -40,7 +43,19 @@ class SseDecoder:
 
     def push(self, data: bytes) -> None:
         """Takes bytes; `next` and `run` give what is complete with them."""
-        if self._start < len(self._buffer):
+        held = len(self._buffer) - self._start
+        if held > LONG_BYTES and b"\n" not in data and b"\r" not in data and self._searched >= len(self._buffer) - 3:
+            # nothing of it can end an event: joined once there is as much again, so that a long one is not copied
+            # for every piece of it
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes < held:
+                return
+            data = b""
+        if self._waiting:
+            data = b"".join((*self._waiting, data))
+            self._waiting, self._waiting_bytes = [], 0
+        if held:
             self._buffer = self._buffer[self._start :] + data
             self._searched -= self._start
         else:
@@ -60,7 +75,7 @@ class SseDecoder:
                 rest = self.finish()
                 return rest[0] if rest else None
             self._searched = max(start, len(buffer) - 3)
-            if len(buffer) - start > self._limit:
+            if len(buffer) - start + self._waiting_bytes > self._limit:
                 raise WireError("frame_too_large", f"a server-sent event is over {self._limit} bytes")
             return None
         self._start = self._searched = end.end()
@@ -75,7 +90,8 @@ class SseDecoder:
 
     def finish(self) -> list[SseEvent]:
         """What was left when the stream ended, as one last event where it is anything."""
-        rest, self._buffer = self._buffer[self._start :], b""
+        rest, self._buffer = b"".join((self._buffer[self._start :], *self._waiting)), b""
+        self._waiting, self._waiting_bytes = [], 0
         self._start = self._searched = 0
         return [_parse(rest)] if rest else []
 

@@ -1,5 +1,7 @@
 """Server-sent events: every byte accounted for, any chunking, any line end."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,19 @@ def test_an_event_without_an_end_is_bounded() -> None:
         for _ in range(200):
             decoder.feed(b"x")
     assert raised.value.kind == "frame_too_large"
+
+
+@given(st.lists(st.sampled_from([b"x" * 70_000, b"y" * 900, b"\n", b"\n\n", b"z\n"]), max_size=12))
+def test_long_events_in_pieces_are_the_same_as_in_one(pieces: list[bytes]) -> None:
+    decoder, whole = SseDecoder(), SseDecoder()
+    found = [one for piece in pieces for one in decoder.feed(piece)] + decoder.finish()
+    assert [one.raw for one in found] == [one.raw for one in (*whole.feed(b"".join(pieces)), *whole.finish())]
+
+
+def test_an_event_that_never_ends_is_not_copied_for_every_piece_of_it() -> None:
+    decoder = SseDecoder(limit_bytes=4_000_000)
+    since = time.thread_time()
+    with pytest.raises(WireError, match="over 4000000 bytes"):
+        for _ in range(100_000):  # copied for each, that would be 80 GB
+            decoder.feed(b"x" * 41)
+    assert time.thread_time() - since < 5.0
