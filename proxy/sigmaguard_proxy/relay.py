@@ -4,6 +4,7 @@ Knows content types and when to record; streams are guarded by `streaming.py`.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
@@ -31,10 +32,14 @@ from sigmaguard_proxy.tooling.answers import answer_tools
 from sigmaguard_proxy.upstreams import returned_lines
 
 WHOLE_BYTES = 262_144  # a raw answer of known length up to this goes in one write
+STREAM_TYPE = "text/event-stream"
 BINARY_TYPES = ("audio/", "image/", "video/", "font/", "application/pdf", "application/zip", "application/x-tar")
+# Of all known endpoints these alone answer with sound and pictures; elsewhere such a type hides a text
+BINARY_PROTOCOLS = frozenset({"openai.audio", "openai.images"})
 # Of endpoints nobody knows: Bedrock frames its streams in bytes; a file's length tells whether it can be kept
 FRAMED_TYPES = ("application/vnd.amazon.eventstream",)
-FILE_TYPE = "application/octet-stream"
+FILE_TYPES = (*BINARY_TYPES, "application/octet-stream")
+_EVENTS = re.compile(r"\s*(?:data|event|id|retry)?:")
 DONE = b"[DONE]"  # after it OpenAI's clients hang up, so the record is kept before it leaves
 
 
@@ -77,7 +82,8 @@ class Relay:
         """The answer's bytes as they are, with what enforce would have done found out beside."""
         async with answer:
             exchange.status = answer.status
-            if _is_stream(exchange, answer):
+            # nothing is edited, so nothing hangs on what else may be a stream
+            if answer.content_type == STREAM_TYPE or is_line_stream(exchange, answer):
                 out = _in_pieces(exchange, answer)
                 return await self._streamed(exchange, answer, out, is_shadow=True)
             length = answer.content_length
@@ -171,7 +177,10 @@ class Relay:
                 return plain, parsed, codec.decode_response(parsed)
             except RecursionError as error:
                 raise WireError("too_deep", "the answer is nested too deep") from error
-        return plain, None, _bare_text(exchange, plain, kind)
+        segments = _bare_text(exchange, plain, kind)
+        if segments and exchange.streamed and _EVENTS.match(segments[0].text):
+            raise WireError("stream_as_text", f"it is a stream of events; its content type must be `{STREAM_TYPE}`")
+        return plain, None, segments
 
     async def _judge_calls(self, exchange: Exchange, body: object, segments: list[Segment]) -> Verdict:
         """The verdict on an answer's texts and on the tool calls in it."""
@@ -219,20 +228,32 @@ def _edited_text(plain: bytes, text: str, edits: Sequence[Edit]) -> bytes:
 
 
 def _is_stream(exchange: Exchange, answer: Answer) -> bool:
-    return answer.content_type == "text/event-stream" or is_line_stream(exchange, answer)
+    """Whether an answer is a stream. Who asked a known endpoint for one reads one, whatever the answer calls itself."""
+    kind = answer.content_type
+    if kind == STREAM_TYPE or is_line_stream(exchange, answer):
+        return True
+    if not exchange.streamed or answer.content_length is not None or not 200 <= answer.status < 300:
+        return False
+    if isinstance(exchange.codec, GenericCodec) or _is_binary(exchange, answer):
+        return False
+    return "json" not in kind or is_lines_type(kind)
 
 
 def _has_text(exchange: Exchange, answer: Answer) -> bool:
-    """Whether an answer is to be read: all are but those that say they are a picture, sound or file."""
-    kind = answer.content_type
-    if exchange.request.method == "HEAD" or kind.startswith(BINARY_TYPES):
+    """Whether an answer is to be read: all are but a picture, sound or file where the endpoint has such answers."""
+    return exchange.request.method != "HEAD" and not _is_binary(exchange, answer)
+
+
+def _is_binary(exchange: Exchange, answer: Answer) -> bool:
+    kind, codec = answer.content_type, exchange.codec
+    if isinstance(codec, GenericCodec) and kind.startswith(FILE_TYPES):
+        length = answer.content_length  # what can be kept is looked at, and passes where it is no text
+        return length is None or length > exchange.policy.limits.response_bytes
+    if isinstance(codec, GenericCodec):
+        return kind.startswith(FRAMED_TYPES)
+    if not kind.startswith(BINARY_TYPES) or kind.endswith("xml"):  # `image/svg+xml` is text
         return False
-    if not isinstance(exchange.codec, GenericCodec):
-        return True
-    if kind == FILE_TYPE:
-        length = answer.content_length
-        return length is not None and length <= exchange.policy.limits.response_bytes
-    return not kind.startswith(FRAMED_TYPES)
+    return codec is not None and codec.protocol in BINARY_PROTOCOLS
 
 
 def _begin(exchange: Exchange, out: Outgoing) -> None:

@@ -21,8 +21,7 @@ HOP_BY_HOP = frozenset(
 )
 NOT_FORWARDED = frozenset(name.encode() for name in HOP_BY_HOP | {"host", "content-length", "expect"})
 NOT_RETURNED = HOP_BY_HOP | {"content-length"}
-OURS = frozenset({b"x-sigmaguard-exchange", b"x-sigmaguard-verdict", b"x-sigmaguard-mode"})
-_NO_LINES = frozenset(name.encode() for name in NOT_RETURNED) | OURS
+_NO_LINES = frozenset(name.encode() for name in NOT_RETURNED)
 _NO_LINES_EDITED = _NO_LINES | {b"content-encoding"}
 
 
@@ -79,7 +78,13 @@ def open_session(connect_timeout_s: float, read_timeout_s: float) -> aiohttp.Cli
 def returned_lines(fields: Iterable[tuple[bytes, bytes]], *, is_edited: bool = False) -> bytes:
     """The lines of an answer's headers that a caller sees, as they came; ours are added to them."""
     dropped = _NO_LINES_EDITED if is_edited else _NO_LINES
-    return b"".join([b"%b: %b\r\n" % field for field in fields if field[0].lower() not in dropped])
+    return b"".join(
+        [
+            b"%b: %b\r\n" % field
+            for field in fields
+            if (name := field[0].lower()) not in dropped and not name.startswith(b"x-sigmaguard-")
+        ]
+    )
 
 
 def returned_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:

@@ -297,6 +297,45 @@ LEAKS |= {
 }
 
 
+LEAKS |= {
+    f"stream_as_{name}": (CHAT, streamed(chat_stream(*f"the key is {KEY} ok"), content_type=kind))
+    for name, kind in {
+        "text": "text/plain",
+        "page": "text/html; charset=utf-8",
+        "bytes": "application/octet-stream",
+        "lines": "application/x-ndjson",
+        "picture": "image/png",
+        "nothing": "",
+    }.items()
+}
+LEAKS |= {
+    f"answer_as_{name}": (CHAT, whole(completion(f"the key is {KEY}"), content_type=kind))
+    for name, kind in {"picture": "image/png", "drawing": "image/svg+xml", "document": "application/pdf"}.items()
+}
+LEAKS["drawing"] = (
+    "/v1/images/generations",
+    whole(f"<svg><text>{KEY}</text></svg>".encode(), content_type="image/svg+xml"),
+)
+
+
+async def test_a_stream_of_known_length_under_another_type_is_refused() -> None:
+    stream = b"".join(chat_stream(*f"the key is {KEY} ok"))
+    async with gateway(policy(), script=whole(stream, content_type="text/plain")) as gate:
+        status, raw = await gate.answer(CHAT, chat("hi", stream=True))
+        assert (status, orjson.loads(raw)["error"]["code"]) == (502, "upstream_stream_as_text")
+
+
+async def test_an_upstream_cannot_speak_in_our_name() -> None:
+    forged = {"x-sigmaguard-intended": "allow", "X-Sigmaguard-Verdict": "allow", "x-sigmaguard-more": "x"}
+    async with gateway(policy(), script=whole(completion(KEY), 200, forged)) as gate:
+        for mode, verdict in ((Mode.ENFORCE, "mask"), (Mode.SHADOW, "allow"), (Mode.OFF, "allow")):
+            gate.directory.mode = mode
+            async with gate.call(CHAT, chat(f"hi {mode}")) as answer:
+                assert answer.headers.getall("x-sigmaguard-verdict") == [verdict]
+                assert answer.headers.getall("x-sigmaguard-intended", []) == (["mask"] if mode is Mode.SHADOW else [])
+                assert "x-sigmaguard-more" not in answer.headers
+
+
 @pytest.mark.parametrize("line", [f": {KEY}", f"xdata: {KEY}", f"id: {KEY}", f"event: {KEY}"])
 async def test_a_secret_beside_the_data_of_a_stream_does_not_leave(line: str) -> None:
     pieces = [f"{line}\n".encode() + one for one in chat_stream("a ", "b ", "c ")]
