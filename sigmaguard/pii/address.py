@@ -25,7 +25,7 @@ _ALONE = "|".join(re.escape(one.capitalize()) for one in _ENDINGS)
 # words that open a sentence or go with a noun are no part of a street's name
 _NOT_NAME = r"(?!(?:Die|Der|Das|Den|Dem|Unsere|Meine|Seine|Ihre|Eine|Jede|Diese|Wir|Ich|Adresse|Anschrift)\s)"
 _STREET = re.compile(
-    rf"(?<![\w-])(?:(?:{_NOT_NAME}{_CAP}\s){{0,2}}(?:{_CAP}(?:{_JOINED}|-(?:{_ALONE}))|{_ALONE})"
+    rf"(?<![\w-])(?:(?:{_NOT_NAME}{_CAP}\s){{0,2}}(?:{_CAP}(?:{_JOINED}|-(?:{_ALONE}))|(?P<bare>{_ALONE}))"
     r"|[a-zäöüß]{4,}(?:straße|strasse|str\.|allee|gasse))\s\Z"
 )
 _PREPOSITION = r"(?:Am|An\sde[rn]|Auf\sde[mr]|Im|In\sde[rmn]|Zum|Zur|Unter\sden|Vor\sdem|Hinter\sde[rm])"
@@ -35,13 +35,15 @@ _TOWN = (
     rf"(?:(?:Bad|Sankt|St\.|Groß|Klein|Neu|Alt)\s)?{_CAP}(?:\s(?:am|an\sder|im|in\sder|ob\sder|vor\sder|bei)\s{_CAP})?"
 )
 _THEN = re.compile(rf"(?:,\s?|\s)\s?(?:(?:D|DE|A|CH)[- ])?\d{{4,5}}\s{_TOWN}")
+_FOUR_DIGITS = re.compile(r"\d{4}")
+_YEAR_AND_TOWN = re.compile(r" \d{4}\s")
 _CODE_TOWN = re.compile(rf"\d{{5}}\s{_TOWN}")
 
 _SURE_EN = r"(?:Street|St\.|Road|Rd\.?|Avenue|Ave\.?|Boulevard|Blvd\.?|Lane|Ln\.?|Terrace|Crescent|Parkway|Pkwy\.?)"
 _MAYBE_EN = r"(?:St|Drive|Dr\.?|Way|Court|Ct\.?|Place|Pl\.?|Square|Sq\.?|Close|Gardens|Grove|Hill|Row|Highway|Hwy\.?)"
 _HOUSE_EN = re.compile(
     r"\d{1,5}[A-Za-z]?(?:-\d{1,4})?\s(?:[NSEW]\.?\s)?(?:(?:[A-Z][A-Za-z'’-]*|\d{1,3}(?:st|nd|rd|th))\s){1,3}?"
-    rf"(?:(?P<sure>{_SURE_EN})|{_MAYBE_EN})(?!\w)"
+    rf"(?:(?P<sure>{_SURE_EN})|{_MAYBE_EN})(?:\s(?:[NS][EW]|[NESW])(?!\w))?(?!\w)"
 )
 _POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}"
 _REST_EN = re.compile(
@@ -118,7 +120,13 @@ def _german(text: str, first: int) -> Span | None:
     if street is None:
         return None
     if then:
+        # `NJW 2019, 1881 Rn.`, `Band 12 1998 Berlin`: a street that is not named as one has a number of fewer digits,
+        # and a code of four digits (Austria, Switzerland) behind a comma or on the next line
+        if not named and (_FOUR_DIGITS.match(text, first) or _YEAR_AND_TOWN.match(text, number.end())):
+            return None
         return street.start(), then.end(), SURE
+    if street["bare"]:
+        return street.start(), number.end(), WEAK  # `die Straße 5 Minuten weiter`
     sure = text[low : first - 1].lower().endswith(_SURE)
     return street.start(), number.end(), LIKELY if sure else WEAK
 

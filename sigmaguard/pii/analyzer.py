@@ -104,9 +104,9 @@ class PiiAnalyzer:
         """Whether a value is not merely a part of something longer or of something technical."""
         if not kind.glued and (_glued_before(text, start) or _glued_after(text, end)):
             return False
-        if kind.entity == "IP_ADDRESS" and is_version(text, start):
+        if kind.entity == "IP_ADDRESS" and is_version(text, start, end):
             return False
-        return kind.digits == 0 or not is_technical(text, start, end)
+        return kind.digits == 0 or kind.sure or not is_technical(text, start, end)
 
 
 def _glued_before(text: str, start: int) -> bool:

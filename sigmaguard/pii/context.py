@@ -17,8 +17,8 @@ from sigmaguard.outline import Outline
 REACH = 72  # code points before a value in which a word counts; `stream.CONTEXT` keeps 256
 KELVIN = "\u212a"  # the one letter beyond ASCII whose lower case is within
 SHORT = 4  # a literal this short must end where the word ends: `geb` is not in `gebucht`
-# the end of a sentence, but for `Nr. Abc`; two ends of line
-_BREAK = re.compile(r"(?<![Nn][ro])[.!?]\s+(?=[A-ZÄÖÜ][a-zäöü])|\n[^\n]*\n")
+# the end of a sentence, but for `Nr. Abc`; two ends of line, but for the line under the head of a table
+_BREAK = re.compile(r"(?<![Nn][ro])[.!?]\s+(?=[A-ZÄÖÜ][a-zäöü])|\n(?![ |]*:?-{2,}[-:| ]*\n)[^\n]*\n")
 _SPACED = str.maketrans({"-": " ", "_": " ", "\u00a0": " ", "\u2011": " ", "\n": " ", "\t": " "})
 
 

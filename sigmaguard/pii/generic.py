@@ -15,7 +15,7 @@ from presidio_analyzer.predefined_recognizers import (
 )
 from presidio_analyzer.predefined_recognizers.generic.iban_patterns import regex_per_country
 
-from sigmaguard.outline import EDGE, Outline
+from sigmaguard.outline import Outline
 from sigmaguard.pii.kind import Span
 from sigmaguard.pii.patterns import PatternSpans
 
@@ -61,6 +61,8 @@ class Email(EmailRecognizer):
             return None
         if text[low:at] == "git" and text[domain.end() : domain.end() + 1] == ":":
             return None  # git@host:path is an address of a repository
+        if text.startswith("://", max(0, low + local.start() - 3)):
+            return None  # who signs in to a server (RFC 3986, section 3.2.1): a key of a tracker, not a mailbox
         return low + local.start(), domain.end(), 1.0
 
     def is_domain(self, name: str) -> bool:
@@ -71,6 +73,30 @@ class Email(EmailRecognizer):
     def validate_result(self, pattern_text: str) -> bool:
         """Presidio's check, offline."""
         return self.is_domain(pattern_text.rpartition("@")[2])
+
+
+_SPELLED = r"[\[(](?:at|AT|ät|Ät)[\])]"
+
+
+class SpelledEmail(EmailRecognizer):
+    """Addresses whose `@` is spelled against harvesters, as in `anna(at)example.org` or `anna[at]example[dot]org`.
+
+    Only written in one word: apart, a stream could not know that one begins.
+    """
+
+    GATE = r"[\[(](?:at|AT|[\x80-\xff]{2}t)[\])]"
+    PATTERNS = [
+        Pattern(
+            "spelled",
+            rf"\b\w[\w.+-]{{0,63}}{_SPELLED}\w[\w-]{{0,62}}"
+            r"(?:(?:\.|[\[(](?:dot|punkt|DOT|PUNKT)[\])])\w[\w-]{0,62}){1,4}\b",
+            0.9,
+        )
+    ]
+
+    def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
+        """Only that it ends in letters, as names of hosts do."""
+        return None if re.search(r"[^\W\d_]{2,}\Z", pattern_text) else False
 
 
 # Issuer ranges and lengths as published by the schemes (ISO/IEC 7812; only whether any has the number matters)
@@ -95,26 +121,38 @@ class Card(CreditCardRecognizer):
     PATTERNS = [
         Pattern(
             "Card numbers",
-            r"\d(?<![\w.,+-]\d)\d{3}(?:[ -]\d{4}[ -]\d{4}[ -]\d{1,7}|[ -]\d{6}[ -]\d{4,5}|\d{8,15})(?![\w-]|[.,]\d)",
+            r"\d(?<![\w.,+-]\d)\d{3}(?:[ .-]\d{4}[ .-]\d{4}[ .-]\d{1,7}|[ -]\d{6}[ -]\d{4,5}|\d{8,15})(?![\w-]|[.,]\d)",
             0.3,
         )
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
         """True for a checksum and a known issuer, None for the checksum alone."""
-        if not super().validate_result(pattern_text):
+        digits = re.sub(r"\D", "", pattern_text)
+        if not super().validate_result(digits):
             return False
-        return True if _BRANDS.fullmatch(pattern_text.replace(" ", "").replace("-", "")) else None
+        return True if _BRANDS.fullmatch(digits) else None
+
+
+ACCOUNT = 96  # code points of an IBAN of 34 with gaps, one or two of them ends of lines
+ACCOUNT_GAP = r"(?: ?\r?\n(?:> ?){0,2} {0,4}| {1,2}|[.-])"
+_ACCOUNT_GAP = re.compile(ACCOUNT_GAP)
 
 
 class Iban(IbanRecognizer):
     """International bank account numbers, in either case, ending where the country's length says.
 
-    Presidio tries three lengths; an account followed by a word of four letters is lost to it.
+    Presidio tries three lengths; an account followed by a word of four letters is lost to it. Between the groups may
+    stand what mail, tables and terminals put there: two spaces, a point, the end of a line with marks of a quotation.
     """
 
-    outlines = (Outline(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}").after(EDGE),)
-    _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+    # `IBAN` may touch the account, as in copied forms
+    outlines = (
+        Outline(r"(?:[^0-9A-Za-z]|^|IBAN)(?:[A-Za-z]{2}[0-9]{2}|[A-Z]{2} [0-9]{2})(?:[ .>\r\n-]{0,9}[0-9A-Za-z]){11}"),
+    )
+    _START = re.compile(
+        rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?:[A-Za-z]{{2}}[0-9]{{2}}|[A-Z]{{2}} [0-9]{{2}})(?={ACCOUNT_GAP}?[A-Za-z0-9])"
+    )
     _LETTERS_CHECKED = re.compile(r"[A-Z0-9]{15,34}")
 
     def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
@@ -123,31 +161,30 @@ class Iban(IbanRecognizer):
             length = _IBAN_LENGTHS.get(match[0][:2].upper())
             if length is None:
                 continue
-            stop = _skip(text, match.start(), length, end)
+            stop = _skip(text, match.start(), length, min(end, match.start() + ACCOUNT))
             if stop is None:
                 continue
-            compact = re.sub("[ -]", "", text[match.start() : stop]).upper()
+            compact = re.sub(r"[\s>.-]", "", text[match.start() : stop]).upper()
             if self._LETTERS_CHECKED.fullmatch(compact) and self.validate_result(compact):
                 yield match.start(), stop, 1.0
 
 
 def _skip(text: str, start: int, count: int, end: int) -> int | None:
-    """Where `count` letters and digits end, single spaces and hyphens between them passed over."""
+    """Where `count` letters and digits end, one gap between any two of them passed over."""
     at = start
-    apart = False
     while at < end:
         one = text[at]
         if one.isascii() and one.isalnum():
             count -= 1
-            apart = False
+            at += 1
             if count == 0:
-                after = text[at + 1 : at + 2]
-                return None if after.isalnum() and after.isascii() else at + 1
-        elif one in " -" and not apart:
-            apart = True
-        else:
+                after = text[at : at + 1]
+                return None if after.isalnum() and after.isascii() else at
+            continue
+        gap = _ACCOUNT_GAP.match(text, at, end)
+        if gap is None or not text[gap.end() : gap.end() + 1].isalnum():
             return None
-        at += 1
+        at = gap.end()
     return None
 
 
@@ -164,6 +201,7 @@ def _lengths() -> dict[str, int]:
 _IBAN_LENGTHS = _lengths()
 
 
+_GIVEN = ipaddress.ip_network("2000::/3")
 _FOUR = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _COLONS = re.compile(r"[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,7}(?:%\w+)?(?:/\d{1,3})?")
 
@@ -202,8 +240,21 @@ class Ip(IpRecognizer):
             address = ipaddress.ip_interface(pattern_text)
         except ValueError:
             return True
-        return not address.ip.is_global
+        # of IPv6 only these are given to anyone (RFC 4291, section 2.4); a slice such as `[0::2]` is none
+        return not address.ip.is_global or (address.version == 6 and address.ip not in _GIVEN)
 
 
 class Mac(MacAddressRecognizer):
-    """Hardware addresses, but for broadcast and nought."""
+    """Hardware addresses, but for broadcast and nought, and for pieces of something longer.
+
+    Presidio cuts serial numbers and fingerprints of certificates into addresses.
+    """
+
+    PATTERNS = [
+        Pattern(
+            "pairs",
+            r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\w|[:-][0-9A-Za-z])",
+            0.6,
+        ),
+        Pattern("dots", r"(?<![\w.-])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?!\w|[.-][0-9A-Za-z])", 0.6),
+    ]

@@ -4,10 +4,14 @@ import re
 
 from presidio_analyzer import Pattern
 from presidio_analyzer.predefined_recognizers import (
+    DeFuehrerscheinRecognizer,
     DeHealthInsuranceRecognizer,
+    DeIdCardRecognizer,
     DeKfzRecognizer,
+    DePassportRecognizer,
     DeSocialSecurityRecognizer,
     DeTaxIdRecognizer,
+    DeTaxNumberRecognizer,
     DeVatIdRecognizer,
 )
 
@@ -19,6 +23,8 @@ class TaxId(DeTaxIdRecognizer):
 
     PATTERNS = [
         Pattern("grouped", r"[1-9](?<![\w.,/-]\d)\d \d{3} \d{3} \d{3}(?![\w-]|[.,/]\d)", 0.6),
+        # with points it may as well be an amount: only where it is named
+        Pattern("marked", r"[1-9](?<![\w.,/-]\d)\d([./-])\d{3}\1\d{3}\1\d{3}(?![\w-]|[.,/]\d)", 0.3),
         Pattern("plain", r"[1-9](?<![\w.,/-]\d)\d{10}(?![\w-]|[.,/]\d)", 0.5),
     ]
 
@@ -30,10 +36,10 @@ class TaxId(DeTaxIdRecognizer):
 
 
 class SocialSecurity(DeSocialSecurityRecognizer):
-    """Rentenversicherungsnummer: `15070649C103` and `15 070649 C 103`."""
+    """Rentenversicherungsnummer: `15070649C103`, `15 070649 C 103`, `15 07 06 49 C 103` and `15-070649-C-103`."""
 
     PATTERNS = [
-        Pattern("grouped", r"\d(?<![\w-]\d)\d ?\d{6} ?[A-Za-z] ?\d{3}(?![\w-])", 0.5),
+        Pattern("grouped", r"\d(?<![\w-]\d)\d[ /-]?\d\d ?\d\d ?\d\d[ /-]?[A-Za-z][ /-]?\d{3}(?![\w-])", 0.5),
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:
@@ -49,6 +55,65 @@ class HealthInsurance(DeHealthInsuranceRecognizer):
     def validate_result(self, pattern_text: str) -> bool | None:
         """The checksum, gaps aside; the pattern keeps its score, since one in ten passes by chance."""
         return None if super().validate_result(_GAPS.sub("", pattern_text)) else False
+
+
+# No letter that can be taken for another or makes a word (BSI TR-03105, ICAO Doc 9303 part 3)
+_SERIAL = "[CFGHJKLMNPRTVWXYZ0-9]"
+_SERIAL_PATTERNS = [
+    Pattern(
+        "serial, in groups or not",
+        rf"[CFGHJKLMNPRTVWXYZ](?<![\w-][A-Z]){_SERIAL}{{3}} ?{_SERIAL}{{4}} ?{_SERIAL}\d?(?![\w-])",
+        0.3,
+    )
+]
+
+
+def _is_serial(written: str) -> bool:
+    """Nine characters, at least two of them digits; the tenth, where it is there, is their check digit.
+
+    Presidio takes the ninth for the check digit, and so refuses nine in ten of the numbers printed on the cards:
+    the serial of the authorities' own specimen, `L01X00T47`, has its check digit behind it.
+    """
+    serial = written.replace(" ", "")
+    if sum(map(str.isdigit, serial[:9])) < 2:
+        return False
+    total = sum(int(char, 36) * (7, 3, 1)[at % 3] for at, char in enumerate(serial[:9]))
+    return len(serial) == 9 or total % 10 == int(serial[9])
+
+
+class IdCard(DeIdCardRecognizer):
+    """Serials of identity cards: `L01X00T47`, `L01X 00T4 7`, and with the check digit `L01X00T471`."""
+
+    PATTERNS = _SERIAL_PATTERNS
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Only that it can be a serial; the pattern keeps its score, since any product may be numbered so."""
+        return None if _is_serial(pattern_text) else False
+
+
+class TravelDocument(DePassportRecognizer):
+    """Serials of passports, which are built like those of identity cards: `C01X00T47`, `C01X00T478`."""
+
+    PATTERNS = _SERIAL_PATTERNS
+
+    def validate_result(self, pattern_text: str) -> bool:
+        """Only that it can be a serial; a passport counts where it is named alone."""
+        return _is_serial(pattern_text)
+
+
+class DrivingLicence(DeFuehrerscheinRecognizer):
+    """Numbers of driving licences: authority, serial, check digit and issue (`B072RRE2I55`; Anlage 8 FeV, field 5)."""
+
+    PATTERNS = [Pattern("eleven", r"\b[A-Z]\d{2}[A-Z0-9]{6}[0-9X][A-Z0-9]\b", 0.3)]
+
+
+class TaxNumber(DeTaxNumberRecognizer):
+    """Steuernummern as the offices write them, with strokes or gaps, or closed up in ten to thirteen digits."""
+
+    PATTERNS = [
+        Pattern("parted", r"(?<![\w/])\d{2,3}([/ ])\d{3,4}\1\d{4,5}(?![\w/])", 0.3),
+        Pattern("closed up", r"\b\d{10,11}\b|\b[1-9]\d{12}\b", 0.3),
+    ]
 
 
 class VatId(DeVatIdRecognizer):

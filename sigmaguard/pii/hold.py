@@ -2,9 +2,10 @@
 
 import regex
 
+from sigmaguard.pii.generic import ACCOUNT, ACCOUNT_GAP
+
 REACH = 384  # the longest value (an address of mail, 320) and what it could push out of its place
 NAMED = 4  # words without a digit with which a value can begin: `Am Alten Markt 5`, `HRB 12`, `March 12, 1980`
-ACCOUNT = 72  # an IBAN of 34 with a gap after every letter
 APART = 12  # words without a digit between two with: house number and postal code of an English address
 
 _WORD = regex.compile(r"(?r)\S+")
@@ -15,7 +16,9 @@ _PART = regex.compile(
     r"\S*\p{Lu}\S*|[^\w\s]*(?:\p{L}|am|an|der|im|in|ob|vor|bei|of|on)[^\w\s]*|[^\w\s]+"
     r"|\S*(?:stra(?:ß|ss)e|str\.|allee|gasse)[^\w\s]*"
 )
-_IBAN = regex.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9])*[ -]?\Z")
+_IBAN = regex.compile(
+    rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?:[A-Za-z]{{2}}|[A-Z]{{2}} )\d{{2}}(?:{ACCOUNT_GAP}?[A-Za-z0-9])*+[ .>\r\n-]*\Z"
+)
 
 
 def hold(text: str) -> int:

@@ -35,7 +35,8 @@ class Kind(msgspec.Struct, frozen=True):
     of `context` stands within reach before it, and at least `named` where one does. `context` are
     literals in lower case; a space in them stands for a space, `-`, `_` or nothing. `needs` are strings
     one of which the text must hold, `digits` the fewest digits a finding has. `glued` allows digits
-    right before or after, parted by a point or a hyphen only. `bare` is the most that digits without
+    right before or after, parted by a point or a hyphen only. `sure` says that no part of a hash or a timestamp
+    is found by chance. `bare` is the most that digits without
     any separator score alone. `language` is where it is used (empty: everywhere). `chars` bounds its
     length in code points. `gate` is a pattern (RE2, over UTF-8) without which no finding can be in a
     text: cheap to look for, it spares the patterns themselves.
@@ -51,6 +52,7 @@ class Kind(msgspec.Struct, frozen=True):
     digits: int = 1
     bare: float = 1.0
     glued: bool = False
+    sure: bool = False
     language: str = ""
     chars: int = 48
     gate: str = ""

@@ -16,14 +16,29 @@ from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 from sigmaguard.outline import Outline
 from sigmaguard.pii.kind import Span
 
-_CANDIDATE = regex.compile(r"(?<![\w.,:@#$€£%+-])(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])")
+_CANDIDATE = regex.compile(
+    r"(?<![\w.,@#$€£%+-])(?<!(?<![A-Za-z.]):)(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])"
+)
 _DATE = re.compile(
     r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?:\D.*)?|\d{4}([./-])\d{1,2}\2\d{1,2}(?:\D.*)?|\d+\.\d+\.\d+\.\d+|(?:19|20)\d\d\s?[-–]\s?(?:19|20)\d\d"
 )
-_AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}")
+_MONTH = r"(?:0?[1-9]|1[0-2])[/.](?:19|20)\d\d"
+_PERIOD = re.compile(rf"{_MONTH}\s?[-–]\s?{_MONTH}")  # 03/2023 - 09/2024, as in every curriculum vitae
+_AMERICAN = re.compile(r"(?:1[ .-]?)?(?:(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ -])\d{3}[ -]|[2-9]\d{2}\.\d{3}\.)\d{4}")
 # area code, then groups of two digits and more; or one run of digits
-_TRUNK = re.compile(r"\(?0[1-9]\d{0,4}(?:\)?[ \u00a0./–-]{1,3}\d{2,8}){1,4}|0[1-9]\d{7,11}")
+_TRUNK = re.compile(
+    r"\(?0[1-9]\d{0,4}(?:\)?[ \u00a0./–-]{1,3}\d{2,8}){1,4}|0[1-9]\d{7,11}"
+    # groups of two from the right, as DIN 5008 had it: 02 21 / 4 45 56 67
+    r"|\(?0\d(?: ?\d\d){1,2}\)? ?[/-] ?\d{1,2}(?: \d\d){1,4}"
+)
 _MOBILE = re.compile(r"01[5-7]\d|07\d\d|06[5-9]\d")
+# what is numbered in trade and workshops, in either language: such a number has the shape of a phone's by chance
+_OTHER_NUMBER = re.compile(
+    r"(?i)(?<![a-zäöü])(?:auftrags|bestell|artikel|art\.?|rechnungs|lieferschein|chargen|serien|sendungs|teile|material"
+    r"|vorgangs|beleg|ticket|order|item|article|part|serial|invoice|batch|tracking|shipment|case)"
+    r"[ -]?(?:nr|nummer|no|number)s?\b[.:=# ]{0,3}\Z"
+)
+_NAMED_BEFORE = 24  # code points that such a name and its marks take
 _NO_DIGIT = re.compile(r"\D+")
 _GAP = re.compile(r"\d[  /()–-]+\d")
 
@@ -63,8 +78,12 @@ class Phone(PhoneRecognizer):
             if match.end() <= reached:
                 continue
             written = _LONE_DIGITS.sub("", match[0])
+            if _PERIOD.match(written):
+                continue
             for _ in range(GROUPS_TOO_MANY):
                 score = self._score(written)
+                if score and score < INTERNATIONAL and _is_other(text, match.start()):
+                    break
                 if score:
                     reached = match.start() + len(written)
                     yield match.start(), reached, score
@@ -105,6 +124,10 @@ class Phone(PhoneRecognizer):
             )
             for start, end, score in self.spans(text, 0, len(text))
         ]
+
+
+def _is_other(text: str, start: int) -> bool:
+    return _OTHER_NUMBER.search(text, max(0, start - _NAMED_BEFORE), start) is not None
 
 
 def _is_valid(written: str, region: str | None) -> bool:

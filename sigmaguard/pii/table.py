@@ -8,12 +8,8 @@ from presidio_analyzer.predefined_recognizers import (
     AbaRoutingRecognizer,
     CryptoRecognizer,
     DeBsnrRecognizer,
-    DeFuehrerscheinRecognizer,
     DeHandelsregisterRecognizer,
-    DeIdCardRecognizer,
     DeLanrRecognizer,
-    DePassportRecognizer,
-    DeTaxNumberRecognizer,
     UkDrivingLicenceRecognizer,
     UkPassportRecognizer,
     UkPostcodeRecognizer,
@@ -33,7 +29,7 @@ from sigmaguard.pii.words import WORDS
 # Gates: the part of a pattern that tells nearly every text apart. A letter or digit beyond ASCII is some bytes over 7F.
 _COIN = r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"
 _HARDWARE = r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\."
-_GERMAN_SERIAL = r"[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{7}[0-9]|T[0-9\x80-\xff]{8}"
+_GERMAN_SERIAL = r"[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{3} ?[CFGHJKLMNPRTVWXYZ0-9]{4} ?[CFGHJKLMNPRTVWXYZ0-9]"
 _PLATE = r"[A-Z\x80-\xff][ -][A-Z]{1,2}[ -]?[1-9]"
 _MBI = r"[0-9][A-Z][0-9A-Z][0-9]-?[A-Z][0-9A-Z][0-9]"
 _NINO = r"[A-Z]{2} ?[0-9\x80-\xff]{2}"
@@ -60,13 +56,14 @@ def kinds(regions: Sequence[str] = REGIONS) -> tuple[Kind, ...]:
 def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
     return (
         _kind("EMAIL", "EMAIL_ADDRESS", generic.Email, needs=("@",), digits=0, chars=320),
-        _kind("IBAN", "IBAN_CODE", lambda: generic.Iban(), digits=8, chars=68),
+        _kind("EMAIL", "EMAIL_ADDRESS", of(generic.SpelledEmail), digits=0, chars=320, gate=generic.SpelledEmail.GATE),
+        _kind("IBAN", "IBAN_CODE", lambda: generic.Iban(), digits=8, chars=generic.ACCOUNT, sure=True),
         _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, chars=24),
         _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90, gate=_COIN),
         _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),
         _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), digits=0, glued=True, gate=_HARDWARE),
-        _kind("DATE_OF_BIRTH", "DATE_TIME", of(BirthDate), alone=0.0, digits=3, glued=True),
-        Kind("DATE_OF_BIRTH", "DATE_TIME", of(DateThenBorn), needs=("geboren",), digits=3, glued=True),
+        _kind("DATE_OF_BIRTH", "DATE_TIME", of(BirthDate), alone=0.0, digits=3, glued=True, sure=True),
+        Kind("DATE_OF_BIRTH", "DATE_TIME", of(DateThenBorn), needs=("geboren", "(*"), digits=3, glued=True),
         _kind("ADDRESS", "ADDRESS", Address, named=0.7, chars=120, glued=True),
         _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions), named=0.85, digits=7, glued=True),
         _kind("PHONE", "PHONE_NUMBER", lambda: Phone(regions, loose=True), alone=0.0, named=0.85, digits=7, glued=True),
@@ -78,11 +75,11 @@ def _german() -> tuple[Kind, ...]:
         _kind("DE_TAX_ID", "DE_TAX_ID", of(german.TaxId), alone=0.6, digits=11, bare=0.3),
         _kind("DE_SOCIAL_SECURITY", "DE_SOCIAL_SECURITY", of(german.SocialSecurity), digits=11),
         _kind("DE_HEALTH_INSURANCE", "DE_HEALTH_INSURANCE", of(german.HealthInsurance), alone=0.3, digits=9),
-        _kind("DE_ID_CARD", "DE_ID_CARD", of(DeIdCardRecognizer), alone=0.3, gate=_GERMAN_SERIAL),
-        _kind("DE_PASSPORT", "DE_PASSPORT", of(DePassportRecognizer), alone=0.3, gate=_GERMAN_SERIAL),
-        _kind("DE_DRIVER_LICENSE", "DE_FUEHRERSCHEIN", of(DeFuehrerscheinRecognizer), alone=0.0, digits=8),
+        _kind("DE_ID_CARD", "DE_ID_CARD", of(german.IdCard), alone=0.0, gate=_GERMAN_SERIAL),
+        _kind("DE_PASSPORT", "DE_PASSPORT", of(german.TravelDocument), alone=0.0, gate=_GERMAN_SERIAL),
+        _kind("DE_DRIVER_LICENSE", "DE_FUEHRERSCHEIN", of(german.DrivingLicence), alone=0.0, digits=3),
         _kind("DE_VAT_ID", "DE_VAT_ID", of(german.VatId), alone=0.6, needs=("DE",), digits=9),
-        _kind("DE_TAX_NUMBER", "DE_TAX_NUMBER", of(DeTaxNumberRecognizer), alone=0.0, digits=9, glued=True),
+        _kind("DE_TAX_NUMBER", "DE_TAX_NUMBER", of(german.TaxNumber), alone=0.0, digits=9, glued=True),
         _kind(
             "DE_COMPANY_REGISTER",
             "DE_HANDELSREGISTER",

@@ -9,7 +9,12 @@ _TECHNICAL = re.compile(
     r"|(?<![A-Za-z0-9])(?:0x)?(?=[0-9]*[a-f])[0-9a-f]{12,}(?![A-Za-z0-9])"  # hexadecimal of some length
     r"|(?<![A-Za-z0-9.])v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.-]+)(?![A-Za-z0-9])"  # a semantic version with a suffix
 )
-_VERSION = re.compile(r"(?:\bv|version\W{0,5}|release\W{0,5}|==|>=|<=|~=|@)\Z", re.IGNORECASE)
+# the last is a product of RFC 9110, section 10.1.5: Chrome/122.0.0.0
+_VERSION = re.compile(
+    r"(?:\bv\s?|version(?:en|s)?\W{0,5}|release\W{0,5}|==|>=|<=|~=|@|(?<!/)\b(?-i:[A-Z])\w*/)\Z", re.IGNORECASE
+)
+
+_REVISION = re.compile(r"[-+~]\d")  # 1.2.5.1-2
 
 
 def is_technical(text: str, start: int, end: int) -> bool:
@@ -21,6 +26,6 @@ def is_technical(text: str, start: int, end: int) -> bool:
     return False
 
 
-def is_version(text: str, start: int) -> bool:
-    """Whether what starts here is called a version: `1.2.3.4` is then no address."""
-    return _VERSION.search(text, max(0, start - 16), start) is not None
+def is_version(text: str, start: int, end: int) -> bool:
+    """Whether what stands here is called a version or has a revision: `1.2.3.4` is then no address."""
+    return _VERSION.search(text, max(0, start - 24), start) is not None or _REVISION.match(text, end) is not None

@@ -65,6 +65,12 @@ WORDS: dict[str, tuple[str, ...]] = {
         "festnetz",
         "sms",
         "text me",
+        "fon",
+        "rufen sie",
+        "ruf mich",
+        "ruf uns",
+        "rückruf",
+        "anruf",
     ),
     "DE_TAX_ID": (
         "steuer id",
@@ -103,6 +109,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "ausweisnummer",
         "ausweis nr",
         "ausweis",
+        "idd",  # the first letters of its machine-readable zone
         "perso",
         "identity card",
         "national id",
@@ -126,7 +133,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "dvla",
     ),
     "DE_VAT_ID": ("ust id", "umsatzsteuer", "vat", "mehrwertsteuer", "uid"),
-    "DE_TAX_NUMBER": ("steuernummer", "steuer nr", "st nr", "st. nr", "finanzamt", "steuerbescheid"),
+    "DE_TAX_NUMBER": ("steuernummer", "steuer nr", "st nr", "stnr", "st. nr", "finanzamt", "steuerbescheid"),
     "DE_COMPANY_REGISTER": ("handelsregister", "amtsgericht", "registergericht"),
     "DE_LICENSE_PLATE": (
         "kennzeichen",
