@@ -163,6 +163,19 @@ def password(value: str) -> bool:
     return letters and (any(char.isdigit() for char in value) or (len(value) >= 8 and not _MARKS.isdisjoint(value)))
 
 
+def generated(value: str) -> bool:
+    """A password or key as generators make them: both cases and digits, no words. For places where nothing says `=`."""
+    return (
+        any(map(str.islower, value))
+        and any(map(str.isupper, value))
+        and any(map(str.isdigit, value))
+        and not value[-1].isspace()
+        and password(value)
+        and not is_wordlike(value)
+        and _UUID.fullmatch(value) is None
+    )
+
+
 def login_password(value: str) -> bool:
     """A password in an address: no stand-in and none of those that documentation uses."""
     return not_placeholder(value) and value.lower() not in _DOCUMENTED and not value.startswith(("$", "%", "{", "["))
@@ -195,6 +208,7 @@ CHECKS: Mapping[str, Check] = {
     "base64_json": base64_json,
     "basic_auth": basic_auth,
     "bech32": bech32,
+    "generated": generated,
     "github_crc": github_crc,
     "grafana_crc": grafana_crc,
     "jwt": jwt,
