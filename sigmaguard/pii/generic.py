@@ -147,12 +147,8 @@ class Iban(IbanRecognizer):
     """
 
     # `IBAN` may touch the account, as in copied forms
-    outlines = (
-        Outline(r"(?:[^0-9A-Za-z]|^|IBAN)(?:[A-Za-z]{2}[0-9]{2}|[A-Z]{2} [0-9]{2})(?:[ .>\r\n-]{0,9}[0-9A-Za-z]){11}"),
-    )
-    _START = re.compile(
-        rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?:[A-Za-z]{{2}}[0-9]{{2}}|[A-Z]{{2}} [0-9]{{2}})(?={ACCOUNT_GAP}?[A-Za-z0-9])"
-    )
+    outlines = (Outline(r"(?:[^0-9A-Za-z]|^|IBAN)[A-Za-z]{2}[0-9]{2}(?:[ .>\r\n-]{0,9}[0-9A-Za-z]){11}"),)
+    _START = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))[A-Za-z]{{2}}[0-9]{{2}}(?={ACCOUNT_GAP}?[A-Za-z0-9])")
     _LETTERS_CHECKED = re.compile(r"[A-Z0-9]{15,34}")
 
     def spans(self, text: str, start: int, end: int) -> Iterator[Span]:

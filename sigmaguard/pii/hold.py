@@ -17,7 +17,7 @@ _PART = regex.compile(
     r"|\S*(?:stra(?:ß|ss)e|str\.|allee|gasse)[^\w\s]*"
 )
 _IBAN = regex.compile(
-    rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?:[A-Za-z]{{2}}|[A-Z]{{2}} )\d{{2}}(?:{ACCOUNT_GAP}?[A-Za-z0-9])*+[ .>\r\n-]*\Z"
+    rf"(?:(?<![A-Za-z0-9])|(?<=IBAN))[A-Za-z]{{2}}\d{{2}}(?:{ACCOUNT_GAP}?[A-Za-z0-9])*+[ .>\r\n-]*\Z"
 )
 
 
