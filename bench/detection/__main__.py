@@ -19,11 +19,12 @@ from detection.encode import Window, encode, plain_tokenizer
 from detection.engine import scanner
 from detection.evaluate import judge_all, robustness, robustness_table
 from detection.export import export_encoder, export_glance
-from detection.gather import Recipe, Sets, describe, gather, some
+from detection.gather import Recipe, Sets, describe, gather, generators, some
+from detection.keep import kept, learnt
 from detection.measure import Tiers
 from detection.network import Encoder, Glance, pretrained_encoder, pretrained_folder
 from detection.report import write
-from detection.train import Course, train
+from detection.train import Course, started, train
 from sigmaguard.injection.model import InjectionModel
 from sigmaguard.injection.vocabulary import Vocabulary
 
@@ -37,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     course: Course
     lessons: Lessons
     start: str = ""
+    learn: tuple[str, ...] = ()  # generators whose labels count, where all other windows keep the scores of `start`
     wishes: Wishes = Wishes()
     rivals: bool = True
     most_judged: int = 12_000
@@ -64,15 +66,29 @@ class Run:
         self.sets: Sets = gather(plan.recipe, corpora.folder())
         print(describe(self.sets), flush=True)
 
-    def windows(self) -> list[Window]:
+    def windows(self, examples: Sequence[Example] | None = None) -> list[Window]:
         """The training windows, the same every time."""
         vocabulary = Vocabulary.load(self.model / "tokenizer.json")
-        return encode(self.sets.train, vocabulary, random.Random(self.plan.recipe.seed))
+        return encode(
+            self.sets.train if examples is None else examples, vocabulary, random.Random(self.plan.recipe.seed)
+        )
 
     def train(self) -> None:
         """Fine-tune the larger tier; resumes."""
         start = Path(self.plan.start) if self.plan.start else None
-        train(self.windows(), self.plan.course, self.folder, start)
+        if self.plan.learn:
+            found = self._few_learnt(start)
+            course = msgspec.structs.replace(self.plan.course, smoothing=0.0)
+            train(found, course, self.folder, start, [window.weight for window in found])
+        else:
+            train(self.windows(), self.plan.course, self.folder, start)
+
+    def _few_learnt(self, start: Path | None) -> list[Window]:
+        by_turns: dict[bool, list[Example]] = {True: [], False: []}
+        for example in self.sets.train:
+            by_turns[example.source in self.plan.learn].append(example)
+        teacher = started(self.plan.course.layers, start)
+        return kept(self.windows(by_turns[False]), teacher) + learnt(self.windows(by_turns[True]))
 
     def distil(self) -> None:
         """Export the larger tier and teach the tiny one from it."""
@@ -151,7 +167,14 @@ def plan_from(options: argparse.Namespace) -> Plan:
     start = options.start or ""
     wishes = Wishes(missed=tuple(options.missed), basic=tuple(options.basic))
     return msgspec.structs.replace(
-        plan, recipe=recipe, course=course, lessons=lessons, start=start, most_judged=judged, wishes=wishes
+        plan,
+        recipe=recipe,
+        course=course,
+        lessons=lessons,
+        start=start,
+        learn=tuple(options.learn),
+        most_judged=judged,
+        wishes=wishes,
     )
 
 
@@ -176,7 +199,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--taught", type=int, default=0, help="windows the tiny tier's teacher is asked about")
     parser.add_argument("--threads", type=int, default=0, help="of torch while training")
     parser.add_argument("--start", default="", help="an encoder.pt, or an exported encoder.onnx, to go on from")
+    parser.add_argument(
+        "--learn", nargs="+", default=[], metavar="GENERATOR", help="learn these; all else keeps the scores of --start"
+    )
     options = parser.parse_args(arguments)
+    if options.learn and not options.start:
+        parser.error("--learn keeps the scores of earlier weights: name them with --start")
+    if unknown := set(options.learn) - set(generators()):
+        parser.error(
+            f"--learn: no generator is called {', '.join(sorted(unknown))}; they are in bench/detection/corpus"
+        )
     if not options.sample and not (corpora.folder() / "train").is_dir():
         parser.error(f"no corpora in {corpora.folder()}: set SIGMAGUARD_CORPORA, or pass --sample to do without")
     run = Run(plan_from(options), options.out)

@@ -37,28 +37,45 @@ class Course(msgspec.Struct, frozen=True):
     keep_every: int = 100
 
 
-def train(found: Sequence[Window], course: Course, folder: Path, start: Path | None = None) -> Encoder:
-    """Train on `found`, log a line every 20 steps, keep `folder/encoder.pt`; `start` names earlier weights, a checkpoint or `encoder.onnx`."""
+def train(
+    found: Sequence[Window],
+    course: Course,
+    folder: Path,
+    start: Path | None = None,
+    weights: Sequence[float] | None = None,
+) -> Encoder:
+    """Train on `found`, log a line every 20 steps, keep `folder/encoder.pt`; `start` names earlier weights.
+
+    `weights` say how much each window counts; origins, labels and languages are balanced where there are none.
+    """
     torch.set_num_threads(course.threads)
     torch.manual_seed(course.seed)
-    encoder = pretrained_encoder(course.layers)
-    if start is not None and start.suffix == ".onnx":
-        encoder = restored(start)
-    elif start is not None:
-        encoder.load_state_dict(torch.load(start, weights_only=True)["average"])
-    run = _Run(encoder, found, course, folder)
+    encoder = started(course.layers, start)
+    run = _Run(encoder, found, balance(found) if weights is None else weights, course, folder)
     run.go()
     encoder.load_state_dict(run.average)
+    return encoder
+
+
+def started(layers: int, start: Path | None) -> Encoder:
+    """MiniLM's lower `layers`, or the weights that `start` names: a checkpoint or `encoder.onnx`."""
+    if start is not None and start.suffix == ".onnx":
+        return restored(start)
+    encoder = pretrained_encoder(layers)
+    if start is not None:
+        encoder.load_state_dict(torch.load(start, weights_only=True)["average"])
     return encoder
 
 
 class _Run:
     """One training run: its optimiser, running average and place in the course."""
 
-    def __init__(self, encoder: Encoder, found: Sequence[Window], course: Course, folder: Path) -> None:
+    def __init__(
+        self, encoder: Encoder, found: Sequence[Window], weights: Sequence[float], course: Course, folder: Path
+    ) -> None:
         self.encoder, self.found, self.course, self.folder = encoder, found, course, folder
         encoder.frozen = course.frozen
-        self.weights = balance(found)
+        self.weights = weights
         self.per_epoch = sum(1 for _ in self._epoch(0))
         self.steps = int(self.per_epoch * course.epochs)
         self.optimiser = torch.optim.AdamW(groups(encoder, course), weight_decay=0.01, fused=True)
