@@ -62,6 +62,25 @@ def test_kustomize_names_every_file_and_the_image_runs_as_its_user() -> None:
     assert {str(port) for port in ports} == set(re.search(r"EXPOSE (.*)", dockerfile)[1].split())  # type: ignore[index]
 
 
+def test_memory_is_asked_for_and_bounded_by_the_number_of_workers() -> None:
+    """A worker takes 640 MB idle (measured), the shipping process 75, a supervisor 145; load comes on top."""
+    proxy = documents(ROOT / "docker-compose.yml")[0]["services"]["proxy"]
+    workers = int(proxy["command"][proxy["command"].index("--workers") + 1])
+    assert int(proxy["mem_reservation"].removesuffix("m")) >= workers * 640 + 75 + 145
+    assert int(proxy["mem_limit"].removesuffix("m")) >= workers * 1536 + 512
+    pod = documents(KUBERNETES / "deployment.yaml")[0]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["serve"]  # one worker a pod
+    assert pod["containers"][0]["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+
+
+def test_the_rule_for_traces_is_right_once_its_comment_signs_are_away() -> None:
+    text = (KUBERNETES / "network.yaml").read_text()
+    lines = [line.replace("# - to", "- to").replace("#   ports", "  ports") for line in text.splitlines()]
+    policy = yaml.safe_load("\n".join(lines))
+    assert policy["spec"]["egress"][-1]["ports"] == [{"port": 4318}]
+    assert len(yaml.safe_load(text)["spec"]["egress"]) == len(policy["spec"]["egress"]) - 1
+
+
 def test_probes_ask_paths_that_the_proxy_answers() -> None:
     pod = documents(KUBERNETES / "deployment.yaml")[0]["spec"]["template"]["spec"]
     container = pod["containers"][0]

@@ -1,6 +1,6 @@
-"""The audit log's keys under the data folder: one that signs, others that are trusted, one for content.
+"""The audit log's keys, shared by `SIGMAGUARD_AUDIT_KEY` or a node's own: one signs, others are trusted, one encrypts.
 
-Made once, with mode 0600. Knows files and key shapes; signs and encrypts on request.
+Those of a node are made once, with mode 0600. Knows files and key shapes; signs and encrypts on request.
 """
 
 import base64
@@ -12,6 +12,8 @@ import zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from sigmaguard.errors import ConfigError
 
 VARIABLE = "SIGMAGUARD_AUDIT_KEY"
+CONTENT_KEY = b"sigmaguard audit content key 1"
 FORMAT = b"\x01"
 NONCE_BYTES = 12
 KEY_ID_BYTES = 8
@@ -99,14 +102,15 @@ def load_signer(folder: Path) -> Signer:
 
     Its public half lies beside it: `shared.pub`, or `signing.pub`. Raises ConfigError.
     """
-    shared = _shared_key()
-    if shared is not None:
-        half = _public_pem(shared)
+    shared = _shared_keys()
+    if shared:
+        key = _signing(shared[0])
+        half = _public_pem(key)
         path = folder / "shared.pub"
         if not path.exists() or path.read_bytes() != half:
             path.unlink(missing_ok=True)
             _create(path, half)
-        return Signer(shared)
+        return Signer(key)
     path = folder / "signing.key"
     if not path.exists():
         key = Ed25519PrivateKey.generate()
@@ -119,7 +123,7 @@ def load_signer(folder: Path) -> Signer:
 
 
 def load_trust(folder: Path) -> Trust:
-    """Our own public key, the one shared by `SIGMAGUARD_AUDIT_KEY`, and those copied to `DATA/audit/trusted/*.pub`.
+    """Our own public key, those shared by `SIGMAGUARD_AUDIT_KEY`, and those copied to `DATA/audit/trusted/*.pub`.
 
     The private key, where it is here, says what our public key is: `signing.pub` is only a copy to hand out.
     Raises ConfigError.
@@ -137,20 +141,35 @@ def load_trust(folder: Path) -> Trust:
         if not isinstance(public, Ed25519PublicKey):
             raise ConfigError(f"{path.name} is not an Ed25519 public key")
         keys[_public_id(public)] = public
-    shared = _shared_key()
-    if shared is not None:
-        keys[_public_id(shared.public_key())] = shared.public_key()
+    for secret in _shared_keys():
+        half = _signing(secret).public_key()
+        keys[_public_id(half)] = half
     return Trust(keys)
 
 
-def _shared_key() -> Ed25519PrivateKey | None:
-    value = os.environ.get(VARIABLE, "")
-    if not value:
-        return None
-    try:
-        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(value, validate=True))
-    except ValueError as error:
-        raise ConfigError(f"{VARIABLE}: 32 random bytes in base64 are needed (openssl rand -base64 32)") from error
+def _shared_keys() -> list[bytes]:
+    """The secrets all nodes share: the first is in use, those after it are of before. Raises ConfigError."""
+    found: list[bytes] = []
+    for value in os.environ.get(VARIABLE, "").split():
+        try:
+            found.append(base64.b64decode(value, validate=True))
+        except ValueError:
+            found.append(b"")
+        if len(found[-1]) != 32:
+            raise ConfigError(
+                f"{VARIABLE}: 32 random bytes in base64 are needed (openssl rand -base64 32), "
+                "those of before after it with a space between"
+            )
+    return found
+
+
+def _signing(secret: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(secret)
+
+
+def _content_key(secret: bytes) -> bytes:
+    """A key of its own for contents: whoever is given one of the two cannot make the other of it (RFC 5869)."""
+    return HKDF(SHA256(), 32, salt=None, info=CONTENT_KEY).derive(secret)
 
 
 def _public_pem(key: Ed25519PrivateKey) -> bytes:
@@ -171,20 +190,32 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def load_cipher(folder: Path) -> ContentCipher:
-    """The content keys under `DATA/audit/content-keys`, the newest in use; one is made at first use."""
+    """The key derived from `SIGMAGUARD_AUDIT_KEY`, shared by all nodes, else the newest of `DATA/audit/content-keys`.
+
+    Those in the folder decrypt either way; one is made at first use where no key is shared. Raises ConfigError.
+    """
     where = folder / "content-keys"
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not any(where.glob("*.key")):
+    shared = _shared_keys()
+    if not shared and not any(where.glob("*.key")):
         _create(where / "0001.key", base64.b64encode(os.urandom(32)) + b"\n")
-    keys: dict[str, bytes] = {}
-    current = ""
-    for path in sorted(where.glob("*.key")):
+    keys = [_file_key(path) for path in sorted(where.glob("*.key"))]
+    keys += [_content_key(secret) for secret in reversed(shared)]
+    return ContentCipher({_content_id(key): key for key in keys}, _content_id(keys[-1]))
+
+
+def _content_id(key: bytes) -> str:
+    return sha256(b"sigmaguard content key" + key).hexdigest()[: 2 * KEY_ID_BYTES]
+
+
+def _file_key(path: Path) -> bytes:
+    try:
         key = base64.b64decode(path.read_bytes())
-        if len(key) != 32:
-            raise ConfigError(f"content-keys/{path.name}: 32 bytes in base64 are needed")
-        current = sha256(b"sigmaguard content key" + key).hexdigest()[: 2 * KEY_ID_BYTES]
-        keys[current] = key
-    return ContentCipher(keys, current)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError(f"content-keys/{path.name}: 32 bytes in base64 are needed; put your backup of it back")
+    return key
 
 
 def _create(path: Path, content: bytes) -> None:

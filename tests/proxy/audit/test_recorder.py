@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigmaguard.errors import ConfigError
 from sigmaguard.model import Subject
 from sigmaguard_proxy.audit.entries import Act, EntryError, bytes_to_entry, entry_to_bytes
 from sigmaguard_proxy.audit.keys import ContentCipher, load_cipher, load_signer, load_trust
@@ -82,6 +83,36 @@ def test_a_new_content_key_leaves_older_content_readable(tmp_path: Path) -> None
     again = new.encrypt("acme", "exc_1", "request", b"hello")
     with pytest.raises(ValueError, match="key that is not here"):
         old.decrypt("acme", "exc_1", "request", again)
+
+
+def test_nodes_that_share_a_key_read_each_others_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", base64.b64encode(b"s" * 32).decode()
+    own = load_cipher(tmp_path / "one").encrypt("acme", "exc_1", "request", b"of before")
+    monkeypatch.setenv("SIGMAGUARD_AUDIT_KEY", first)
+    one, two = load_cipher(tmp_path / "one"), load_cipher(tmp_path / "two")
+    sealed = one.encrypt("acme", "exc_1", "request", b"hello")
+    assert two.decrypt("acme", "exc_1", "request", sealed) == b"hello"
+    assert one.decrypt("acme", "exc_1", "request", own) == b"of before"  # the node's own keys go on decrypting
+    with pytest.raises(ValueError, match="key that is not here"):
+        two.decrypt("acme", "exc_1", "request", own)
+    assert not any((tmp_path / "two" / "content-keys").iterdir())  # nothing of the shared key lies on a pod's disk
+    monkeypatch.setenv("SIGMAGUARD_AUDIT_KEY", f"{second} {first}")  # changed: the one of before still reads
+    changed = load_cipher(tmp_path / "two")
+    assert changed.decrypt("acme", "exc_1", "request", sealed) == b"hello"
+    with pytest.raises(ValueError, match="key that is not here"):
+        two.decrypt("acme", "exc_1", "request", changed.encrypt("acme", "exc_1", "request", b"hello"))
+    signer = load_signer(tmp_path / "two")
+    assert load_trust(tmp_path / "one").knows(signer.key_id)
+    monkeypatch.setenv("SIGMAGUARD_AUDIT_KEY", first)
+    assert load_trust(tmp_path / "one").knows(load_signer(tmp_path / "one").key_id)
+    assert not load_trust(tmp_path / "one").knows(signer.key_id)
+
+
+def test_a_damaged_content_key_is_told_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "content-keys").mkdir()
+    (tmp_path / "content-keys" / "0001.key").write_bytes(b"abc")
+    with pytest.raises(ConfigError, match=r"content-keys/0001\.key: .*put your backup"):
+        load_cipher(tmp_path)
 
 
 def test_keys_are_made_once_and_only_their_owner_may_read_them(tmp_path: Path) -> None:
