@@ -235,6 +235,16 @@ async def test_a_mistake_is_refused_with_its_place_and_the_remedy(
         assert errors.count("\n") == 1, errors  # the mistake and nothing else
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_damaged_database_ends_the_start_with_its_remedy(workers: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sigmaguard.sqlite").write_bytes(b"this is no database" * 500)
+    flags = ("--data", "data", "--workers", workers, "--listen", "127.0.0.1:0", "--admin", "")
+    code, out, errors = await sigmaguard("serve", *flags, cwd=tmp_path)
+    assert (code, out) == (2, "") and "Traceback" not in errors, errors
+    assert "sigmaguard.sqlite is damaged" in errors and "restore your backup" in errors
+
+
 async def test_workers_end_the_server_where_the_port_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -24,7 +24,7 @@ from sigmaguard_proxy.audit.source import Source
 from sigmaguard_proxy.audit.subjects import open_keyring, value_digests
 from sigmaguard_proxy.audit.verify import Problem, Verifier
 from sigmaguard_proxy.logs import Log
-from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
+from sigmaguard_proxy.store.database import Database, DatabaseDamagedError, DatabaseDownError, open_database
 from sigmaguard_proxy.store.location import is_there, locate
 from sigmaguard_proxy.store.migrate import migrate
 
@@ -109,6 +109,8 @@ def _url(arguments: argparse.Namespace) -> str:
 def _run(work: Coroutine[Any, Any, int]) -> int:
     try:
         return asyncio.run(work)
+    except DatabaseDamagedError as error:
+        raise ConfigError(str(error)) from error
     except DatabaseDownError as error:
         raise ConfigError(f"{error}; start it, or give the right --database-url") from error
 

@@ -36,7 +36,7 @@ from sigmaguard_proxy.control.snapshot import SnapshotBuilder
 from sigmaguard_proxy.control.trials import TrialRunner
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.settings import Settings
-from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
+from sigmaguard_proxy.store.database import Database, DatabaseDamagedError, DatabaseDownError, open_database
 from sigmaguard_proxy.store.location import locate
 from sigmaguard_proxy.store.migrate import migrate
 from sigmaguard_proxy.store.scope import Scope
@@ -115,7 +115,7 @@ class ControlPlane:
         self._has_started = True
 
     async def _prepare_database(self) -> None:
-        """Migrates; a database that is down is waited for a moment, then done without."""
+        """Migrates; one that is down is waited for, then done without. Raises ConfigError where it is damaged."""
         deadline = time.monotonic() + 3.0
         while True:
             try:
@@ -125,6 +125,8 @@ class ControlPlane:
                 if not self.settings.redis_url:
                     await self._alone.take_database(self.database)
                 return
+            except DatabaseDamagedError as error:
+                raise ConfigError(str(error)) from error
             except DatabaseDownError as error:
                 if time.monotonic() > deadline:
                     self.log.error("database_unreachable", reason=str(error))

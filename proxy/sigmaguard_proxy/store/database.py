@@ -27,12 +27,17 @@ BUSY_MS = 5_000  # SQLite allows one writer; a short transaction of ours ends lo
 # What is deleted is overwritten: an erased person must not stay in free pages
 PRAGMAS = (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 CONNECT_TIMEOUT_S = 3.0
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 POOL = 5  # connections a process; the control plane's reads and writes are short and few
 _WRITES = "sigmaguard_writes"
 
 
 class DatabaseDownError(OSError):
     """The database cannot be reached or gave up; what was asked may be asked again later."""
+
+
+class DatabaseDamagedError(DatabaseDownError):
+    """SQLite's file is no database, or parts of it are not what was written: no waiting mends that."""
 
 
 class Database:
@@ -76,6 +81,8 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             raise DatabaseDownError(_reason(error)) from error
         except DBAPIError as error:
+            if _is_damage(error):
+                raise self._damaged() from error
             if error.connection_invalidated:
                 raise DatabaseDownError(_reason(error)) from error
             raise
@@ -87,7 +94,13 @@ class Database:
             return await self.engine.connect()
         # asyncpg's own errors come unwrapped while there is no connection yet
         except (DBAPIError, PoolTimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise DatabaseDownError(_reason(error)) from error
+            raise (self._damaged() if _is_damage(error) else DatabaseDownError(_reason(error))) from error
+
+    def _damaged(self) -> DatabaseDamagedError:
+        return DatabaseDamagedError(
+            f"database: {self.file} is damaged, or not a database; stop the server, put it and its -wal and -shm away "
+            "and restore your backup of it (without one a new database begins empty)"
+        )
 
     async def forget_freed(self) -> bool:
         """Empties SQLite's journal, which still holds pages as they were; False where readers are in its way.
@@ -101,14 +114,20 @@ class Database:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             row = await (await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")).fetchone()
             return bool(row is not None and row[0] == 0)
-        except sqlite3.OperationalError as error:
-            raise DatabaseDownError(_reason(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise (self._damaged() if _is_damage(error) else DatabaseDownError(_reason(error))) from error
         finally:
             await connection.close()
 
     async def close(self) -> None:
         """Closes every connection."""
         await self.engine.dispose()
+
+
+def _is_damage(error: BaseException) -> bool:
+    origin = getattr(error, "orig", None) or error
+    # the low byte is the kind, the rest says which part of it (sqlite.org/rescode.html)
+    return isinstance(origin, sqlite3.Error) and getattr(origin, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
 def _reason(error: BaseException) -> str:
@@ -161,10 +180,14 @@ def _sqlite(url: URL) -> AsyncEngine:
         # the driver's own transaction handling begins late and never for DDL; ours says BEGIN itself
         connection.isolation_level = None
         _make_private(url.database)
-        cursor = connection.cursor()
-        for pragma in PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            for pragma in PRAGMAS:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except sqlite3.DatabaseError:
+            connection.close()  # its thread would keep the process from ending
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def _on_begin(connection: Connection) -> None:

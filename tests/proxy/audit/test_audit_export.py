@@ -217,3 +217,11 @@ def main_raising(words: list[str]) -> None:
     from sigmaguard_proxy.cli import build_parser
 
     verify_command(build_parser().parse_args(words))
+
+
+def test_verify_tells_a_damaged_database_with_its_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record_all(tmp_path, [exchange(1)])
+    (tmp_path / "sigmaguard.sqlite").write_bytes(b"this is no database" * 500)
+    assert main(["audit", "verify", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "sigmaguard.sqlite is damaged" in said and "restore your backup" in said and "start it" not in said

@@ -8,7 +8,13 @@ import pytest
 from sqlalchemy import Column, Integer, String, Table, func, insert, select, update
 
 from sigmaguard.errors import ConfigError
-from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database, sqlite_url
+from sigmaguard_proxy.store.database import (
+    Database,
+    DatabaseDamagedError,
+    DatabaseDownError,
+    open_database,
+    sqlite_url,
+)
 from sigmaguard_proxy.store.metadata import MetaData
 from sigmaguard_proxy.store.scope import Scope
 from tests.control_servers import until
@@ -110,3 +116,21 @@ async def test_sqlite_files_are_their_owners_alone(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("new.sqlite*")}
     await opened.close()
     assert modes == dict.fromkeys(("new.sqlite", "new.sqlite-wal", "new.sqlite-shm"), 0o600)
+
+
+async def test_a_damaged_file_is_told_from_a_database_that_is_down(tmp_path: Path) -> None:
+    file = tmp_path / "sigmaguard.db"
+    whole = open_database(sqlite_url(str(file)))
+    async with whole.write() as connection:
+        await connection.run_sync(own.create_all)
+        await connection.execute(insert(things), [{"id": one, "tenant": "a", "value": one} for one in range(5_000)])
+    await whole.close()
+    content = file.read_bytes()
+    half = len(content) // 2
+    for damaged in (b"this is no database" * 500, content[:4096] + b"\xff" * (half - 4096) + content[half:]):
+        file.write_bytes(damaged)
+        database = open_database(sqlite_url(str(file)))
+        with pytest.raises(DatabaseDamagedError, match=r"sigmaguard\.db is damaged.*restore your backup"):
+            async with database.read() as connection:
+                await connection.execute(select(func.sum(things.c.value)))
+        await database.close()
