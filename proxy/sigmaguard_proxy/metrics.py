@@ -139,6 +139,9 @@ class Metrics:
             "audit_waiting_records", "Records written but not yet in the database", mode="livemax"
         )
         self.audit_lag = gauge("audit_lag_seconds", "Age of the oldest record not yet in the database", mode="livemax")
+        self.audit_lost_heads = gauge(
+            "audit_lost_heads", "Chain heads seen before that the database, set back, no longer has", mode="livemax"
+        )
         self.policy_info = gauge(
             "policy_info", "1 for the policy revision a worker runs", "worker", "policy", "revision", mode="livemax"
         )
@@ -241,6 +244,7 @@ class Metrics:
         self.tasks.set(vitals.tasks)
         self.audit_waiting.set(vitals.audit_waiting)
         self.audit_lag.set(vitals.audit_lag_s)
+        self.audit_lost_heads.set(vitals.audit_lost_heads)
         self._show("policy", self.policy_info, (vitals.worker, vitals.policy, vitals.revision))
         self._show("mode", self.toggle, (vitals.worker, vitals.mode))
         for part, is_down in vitals.degraded.items():
@@ -276,8 +280,9 @@ class Vitals(msgspec.Struct, frozen=True):
     """What a worker looks like at one moment: totals since its start, and what is so right now.
 
     `tiers` maps a tier of the injection model to the windows it read; `degraded` a part to whether
-    it is down; `audit_lag_s` the age of the oldest record not yet in the database, in seconds; `tasks`
-    the asyncio tasks that have not ended.
+    it is down; `audit_lag_s` the age of the oldest record not yet in the database, in seconds;
+    `audit_lost_heads` heads of the audit log that the database no longer has;
+    `tasks` the asyncio tasks that have not ended.
     """
 
     worker: str
@@ -294,3 +299,4 @@ class Vitals(msgspec.Struct, frozen=True):
     tiers: Mapping[str, int] = {}
     degraded: Mapping[str, bool] = {}
     tasks: int = 0
+    audit_lost_heads: int = 0

@@ -13,7 +13,8 @@ from sigmaguard_proxy.tasks import Tasks
 SAMPLE_EVERY_S = 1.0
 PARTS = ("database", "redis", "audit")  # what can be down while traffic goes on
 
-Lag = Callable[[], tuple[int, float]]  # records not yet in the database, age of the oldest in seconds
+# records not yet in the database, age of the oldest in seconds, chain heads the database lost
+Lag = Callable[[], tuple[int, float, int]]
 
 
 class Observing:
@@ -48,7 +49,7 @@ class Observing:
         services = data.services
         memory, pool = services.inspecting.memory, services.inspecting.pool
         policy, mode = services.directory.in_force()
-        waiting, age = lag()
+        waiting, age, lost = lag()
         down = services.authority.degraded()
         injection = policy.detectors.get("injection")
         return Vitals(
@@ -63,6 +64,7 @@ class Observing:
             active=data.proxy.active,
             audit_waiting=waiting,
             audit_lag_s=age,
+            audit_lost_heads=lost,
             tiers=getattr(injection.detector, "windows_read", {}) if injection else {},
             degraded={part: part in down for part in PARTS},
             tasks=len(asyncio.all_tasks()),

@@ -107,12 +107,13 @@ def test_what_callers_choose_never_makes_more_series_than_allowed() -> None:
 def test_vitals_show_totals_and_only_the_policy_in_force() -> None:
     metrics = Metrics()
     metrics.sample(VITALS)
-    metrics.sample(msgspec.structs.replace(VITALS, revision="def", memory_found=8))
+    metrics.sample(msgspec.structs.replace(VITALS, revision="def", memory_found=8, audit_lost_heads=2))
     found = values(metrics)
     assert found["sigmaguard_memory_found_total"] == 8 and found["sigmaguard_memory_missed_total"] == 7
     assert found['sigmaguard_policy_info{policy="basic",revision="abc",worker="0"}'] == 0
     assert found['sigmaguard_policy_info{policy="basic",revision="def",worker="0"}'] == 1
     assert found["sigmaguard_audit_lag_seconds"] == 4.5
+    assert found["sigmaguard_audit_lost_heads"] == 2
     assert found["sigmaguard_event_loop_tasks"] == 6
     assert found['sigmaguard_degraded{part="database"}'] == 1
     assert found['sigmaguard_model_windows_total{tier="glance"}'] == 9

@@ -59,9 +59,9 @@ class AuditLog:
             await asyncio.to_thread(self._process.stop)
         await self.shipper.stop()
 
-    def backlog(self) -> tuple[int, float]:
-        """Records not yet in the database (an estimate) and the age of the oldest in seconds, for metrics."""
-        return self.shipper.waiting_records, self.shipper.lag_s
+    def backlog(self) -> tuple[int, float, int]:
+        """For metrics: records not yet stored (an estimate), seconds since the oldest, heads that the database lost."""
+        return self.shipper.waiting_records, self.shipper.lag_s, self.shipper.lost_heads
 
     def degraded(self) -> list[str]:
         """`audit` while records do not reach the database, for readiness."""

@@ -33,7 +33,8 @@ class Shipper:
     `patience_s` lets a process that is just starting take the lock before us.
 
     Figures for metrics are read from any thread: `waiting_records` (an estimate), `lag_s` (age of the
-    oldest record not yet stored), `is_down` (the database does not answer), `shipped`.
+    oldest record not yet stored), `is_down` (the database does not answer), `shipped`,
+    `lost_heads` (of a database that was set back).
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Shipper:
         self.is_down = False
         self.is_shipping = False
         self.shipped = 0
+        self.lost_heads = 0
 
     @property
     def lag_s(self) -> float:
@@ -139,7 +141,7 @@ class Shipper:
             self.is_down = True
             self.waiting_records = -(-self._waiting_bytes() // RECORD_BYTES)
             self._oldest_at = self._oldest_at or time.time()
-            save_state(self._folder, State(self.waiting_records, self._oldest_at, self.is_down, self.shipped))
+            self._save_state()
             return None
         self.is_shipping = True
         return shipping
@@ -183,18 +185,22 @@ class Shipper:
         waiting = shipping.source.waiting_bytes() if shipping.source else self._waiting_bytes()
         self.waiting_records = -(-waiting // RECORD_BYTES)
         self._oldest_at = shipping.oldest_at or (self._oldest_at if waiting else None)
-        self.shipped = shipping.shipped
+        self.shipped, self.lost_heads = shipping.shipped, shipping.lost_heads
         now = time.monotonic()
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
-            save_state(self._folder, State(self.waiting_records, self._oldest_at, self.is_down, self.shipped))
+            self._save_state()
+
+    def _save_state(self) -> None:
+        figures = State(self.waiting_records, self._oldest_at, self.is_down, self.shipped, self.lost_heads)
+        save_state(self._folder, figures)
 
     def _listen(self) -> None:
         """While another process ships: its figures are ours."""
         state = load_state(self._folder)
         if state is not None:
             self.waiting_records, self._oldest_at = state.waiting_records, state.oldest_at
-            self.is_down, self.shipped = state.is_down, state.shipped
+            self.is_down, self.shipped, self.lost_heads = state.is_down, state.shipped, state.lost_heads
 
     def _waiting_bytes(self) -> int:
         return sum(Source(self._folder / WAL_FOLDER, {}).sizes().values())

@@ -95,6 +95,11 @@ class Shipping:
         """What is being read, None until the database was asked how far it is."""
         return self._source
 
+    @property
+    def lost_heads(self) -> int:
+        """Heads the database lost that no person has taken out of the anchors yet."""
+        return len(self._lost)
+
     async def ship(self) -> int:
         """Ships one batch; how many records it brought, -1 where there was nothing at all to do.
 

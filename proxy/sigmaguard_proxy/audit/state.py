@@ -8,12 +8,16 @@ NAME = "ship.state"
 
 
 class State(msgspec.Struct, frozen=True):
-    """Figures of the shipping process; `oldest_at` (Unix seconds) of the oldest record not yet stored."""
+    """Figures of the shipping process; `oldest_at` (Unix seconds) of the oldest record not yet stored.
+
+    `lost_heads` chain heads it saw that the database no longer has.
+    """
 
     waiting_records: int
     oldest_at: float | None
     is_down: bool
     shipped: int
+    lost_heads: int = 0  # a state left by an older version has none
 
 
 def save_state(folder: Path, state: State) -> None:

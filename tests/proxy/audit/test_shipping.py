@@ -299,6 +299,11 @@ async def test_a_database_set_back_stays_found_out_when_the_chain_has_gone_on(
         acts = select(tables.records.c.facts).where(tables.records.c.act == "audit.set_back")
         told = [bytes(row.facts) for row in await connection.execute(acts)]
     assert len(told) == 1 and b'"seen":10' in told[0] and b'"found":5' in told[0]
+    assert (
+        Shipping(tmp_path / "audit", database, Log("test")).lost_heads == 1
+    )  # what the metric says, also after a start
+    (tmp_path / "audit" / "anchors.json").rename(tmp_path / "anchors-put-away.json")
+    assert Shipping(tmp_path / "audit", database, Log("test")).lost_heads == 0
 
 
 async def test_a_database_begun_anew_is_found_out(tmp_path: Path, database: Database) -> None:
