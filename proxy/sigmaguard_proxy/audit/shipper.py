@@ -14,6 +14,7 @@ from sigmaguard_proxy.audit.rows import Price
 from sigmaguard_proxy.audit.shipping import BATCH_RECORDS, WAL_FOLDER, ShipLock, Shipping, unknown_price
 from sigmaguard_proxy.audit.source import Source
 from sigmaguard_proxy.audit.state import State, load_state, save_state
+from sigmaguard_proxy.audit.steady import SteadyTime
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.store.database import Database, DatabaseDownError, open_database
 
@@ -58,6 +59,7 @@ class Shipper:
         self._stopping = False
         self._backoff = BACKOFF_S[0]
         self._kept_house_at = 0.0
+        self._steady = SteadyTime()
         self._oldest_at: float | None = None
         self._told_at = 0.0
         self._loop: asyncio.AbstractEventLoop
@@ -210,7 +212,10 @@ class Shipper:
         if self._kept_house_at and now - self._kept_house_at < HOUSEKEEPING_EVERY_S:
             return
         self._kept_house_at = now
-        await keep_house(self._database, shipping.appender, self._retention, time.time_ns() // 1000)
+        at, ahead_s = self._steady.now()
+        if ahead_s:
+            self._log.error("audit_clock_ahead", seconds=round(ahead_s))
+        await keep_house(self._database, shipping.appender, self._retention, round(at * 1e6))
 
     async def _finish(self, shipping: Shipping) -> None:
         try:
