@@ -34,8 +34,8 @@ class VerdictMemory:
     """Two generations of answers: when the young one is full it becomes the old one.
 
     Lookups cost two dictionary reads and no bookkeeping, which an exact LRU cannot say; at most
-    `capacity` entries are kept. Not for several threads: the event loop owns it. `found` and `missed`
-    count texts.
+    `capacity` entries are kept. Threads that meet here may lose an entry or a count, never get a wrong
+    answer: entries are whole and keyed by what they say. `found` and `missed` count texts.
     """
 
     def __init__(self, capacity: int = 100_000) -> None:

@@ -14,6 +14,7 @@ from sigmaguard_proxy.encoding import decode_body, encoding_of
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
 
+DECODE_BYTES = 32 * 1024  # up to 5,000 fields of some 5 us each; larger bodies are decoded and edited beside the loop
 BODY_TIMEOUT_S = 60.0  # a caller that needs longer to send one body is not going to
 
 

@@ -18,6 +18,9 @@ INLINE_CHARS = 20_000  # about 1 ms of inline detectors (50 us a KB); more goes 
 READ_CHARS = 50_000  # disguises of up to 0.3 us a code point are undone here; a larger body would hold up every other
 BUDGET_CHARS = 4_000  # about 1,000 tokens: a document of ten pages may take longer than a question
 MOST_BUDGETS = 16
+MANY_TEXTS = 200  # looked up, seams and all, in 40 us each; more of them are looked up beside the loop
+MANY_CHARS = 1_000_000  # hashed in about 2 ms
+MANY_PASSAGES = 200  # an inline detector takes some 5 us for each, however short; more of them go to a thread
 
 
 class Inspected(Protocol):
@@ -70,24 +73,46 @@ class Inspecting:
             digests=digests,
         )
 
+    async def begun(
+        self,
+        policy: Policy,
+        direction: Direction,
+        timing: Timing,
+        segments: Sequence[Segment],
+        tenant: str,
+        digests: Digests | None = None,
+    ) -> Inspection:
+        """The same as `begin`, beside the loop where a body holds so much that looking it up would be felt."""
+        if is_large(segments):
+            return await asyncio.to_thread(self.begin, policy, direction, timing, segments, tenant, digests)
+        return self.begin(policy, direction, timing, segments, tenant, digests)
+
+    async def inspected(
+        self,
+        policy: Policy,
+        direction: Direction,
+        timing: Timing,
+        segments: Sequence[Segment],
+        tenant: str,
+        *,
+        mode: Mode,
+    ) -> Verdict:
+        """The verdict on texts of which nothing else is asked."""
+        return await self.verdict(await self.begun(policy, direction, timing, segments, tenant), mode)
+
     async def verdict(self, inspection: Inspection, mode: Mode) -> Verdict:
         """Runs what is still to be run and decides. Never raises for a detector's failure."""
-        if inspection.fresh_chars > READ_CHARS:
+        beside = inspection.fresh > MANY_TEXTS or inspection.fresh_chars > READ_CHARS
+        if beside:
             work = await asyncio.to_thread(inspection.work)  # reading what is disguised takes longer than detecting
         else:
             work = inspection.work()
         if work:
             await self.run(inspection, work)
-        findings = inspection.finish()
-        return decide(
-            inspection.policy,
-            mode,
-            inspection.direction,
-            findings,
-            faults=inspection.faults,
-            outcomes=inspection.outcomes,
-            score=inspection.score,
-        )
+        # many texts can hold many findings; what is remembered is put together from both
+        if beside or is_large(inspection.segments):
+            return await asyncio.to_thread(_decided, inspection, mode)
+        return _decided(inspection, mode)
 
     async def run(self, inspection: Inspected, work: Sequence[Work]) -> None:
         """Runs work within the policy's time budget, light work here and the rest in the pool."""
@@ -119,6 +144,24 @@ class Inspecting:
             inspection.take(work, answer)
 
 
+def _decided(inspection: Inspection, mode: Mode) -> Verdict:
+    findings = inspection.finish()
+    return decide(
+        inspection.policy,
+        mode,
+        inspection.direction,
+        findings,
+        faults=inspection.faults,
+        outcomes=inspection.outcomes,
+        score=inspection.score,
+    )
+
+
+def is_large(segments: Sequence[Segment]) -> bool:
+    """Whether looking these texts up, or going through what was found in them, would hold up the loop."""
+    return len(segments) > MANY_TEXTS or sum([len(segment.text) for segment in segments]) > MANY_CHARS
+
+
 def budgets(chars: int) -> int:
     """How many times its time budget a text may take: once for each BUDGET_CHARS begun, at most MOST_BUDGETS."""
     return min(MOST_BUDGETS, max(1, -(-chars // BUDGET_CHARS)))
@@ -128,7 +171,9 @@ def _quickly(inspection: Inspected, work: Work) -> Work | None:
     """Asks a detector that knows of most short texts at once (`detector.QuickDetector`); what is left for the pool."""
     detector = work.active.detector
     quick = getattr(detector, "quick", None)
-    if quick is None or _size(work) > detector.quick_chars:  # type: ignore[attr-defined]  # it has `quick`
+    if (
+        quick is None or len(work.passages) > MANY_PASSAGES or _size(work) > detector.quick_chars  # type: ignore[attr-defined]  # it has `quick`
+    ):
         return work
     try:
         answers = quick(work.passages)
@@ -148,6 +193,8 @@ def _part(work: Work, chosen: Sequence[int]) -> Work:
 def is_light(work: Work) -> bool:
     """Whether work may run on the event loop."""
     detector = work.active.detector
+    if len(work.passages) > MANY_PASSAGES:
+        return False
     # a detector may say for itself how much of a text is still quick
     return detector.cost is Cost.INLINE and _size(work) <= getattr(detector, "inline_chars", INLINE_CHARS)
 

@@ -17,6 +17,7 @@ from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.generic import GenericCodec
 from sigmaguard.wire.lines import is_lines_type
+from sigmaguard_proxy.accepting import DECODE_BYTES
 from sigmaguard_proxy.acting import mask_answer, restore_edits, with_kept
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import decode_body
@@ -91,7 +92,7 @@ class Relay:
                 return await self._pump(exchange, answer)
             body = await receive(exchange, answer, None)
             try:
-                _, parsed, segments = self._decode(exchange, answer, body)
+                _, parsed, segments = await self._decoded(exchange, answer, body)
                 exchange.output = await self._judge_calls(exchange, parsed, segments)
             except WireError as error:
                 exchange.faults.append(Fault(FaultSource.UPSTREAM, f"upstream_{error.kind}", str(error)))
@@ -130,7 +131,7 @@ class Relay:
     async def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> web.StreamResponse:
         since = perf_counter()
         try:
-            plain, parsed, segments = self._decode(exchange, answer, body)
+            plain, parsed, segments = await self._decoded(exchange, answer, body)
         except WireError as error:
             fault = upstream_fault(f"upstream_{error.kind}", f"the upstream's answer cannot be inspected: {error}")
             if exchange.policy.on_fault is OnFault.CLOSED:
@@ -146,19 +147,37 @@ class Relay:
             self._record(exchange)
             return error_response(exchange, refusal)
         since = perf_counter()
+        edited: bytes | None = None
+        if verdict.action is Action.MASK or exchange.vault:
+            if len(body) > DECODE_BYTES:  # it may hold thousands of values
+                edited = await asyncio.to_thread(self._edited, exchange, verdict, plain, parsed, segments)
+            else:
+                edited = self._edited(exchange, verdict, plain, parsed, segments)
+        exchange.clock("restore", since)
+        self._record(exchange)
+        return _response(exchange, answer, body if edited is None else edited, is_edited=edited is not None)
+
+    def _edited(
+        self, exchange: Exchange, verdict: Verdict, plain: bytes, parsed: object, segments: list[Segment]
+    ) -> bytes | None:
+        """The answer masked and restored, None where nothing is to be edited."""
         edits: list[Edit] = []
         if verdict.action is Action.MASK:
             edits = mask_answer(exchange.policy, verdict, segments, self._services.mask_key)
         if exchange.vault:
             edits, kept = restore_edits(exchange, segments, edits)
             exchange.output = with_kept(verdict, kept)
-        if edits:
-            body = encode_edits(plain, edits) if parsed is not None else _edited_text(plain, segments[0].text, edits)
-            if parsed is not None:
-                body = without_repeats(body, edits)
-        exchange.clock("restore", since)
-        self._record(exchange)
-        return _response(exchange, answer, body, is_edited=bool(edits))
+        if not edits:
+            return None
+        if parsed is None:
+            return _edited_text(plain, segments[0].text, edits)
+        return without_repeats(encode_edits(plain, edits), edits)
+
+    async def _decoded(self, exchange: Exchange, answer: Answer, body: bytes) -> tuple[bytes, object, list[Segment]]:
+        """The same as `_decode`, beside the loop where an answer is large."""
+        if len(body) > DECODE_BYTES:
+            return await asyncio.to_thread(self._decode, exchange, answer, body)
+        return self._decode(exchange, answer, body)
 
     def _decode(self, exchange: Exchange, answer: Answer, body: bytes) -> tuple[bytes, object, list[Segment]]:
         """The plain bytes, the parsed body (None where it is bare text) and its segments. Raises WireError."""
@@ -192,7 +211,8 @@ class Relay:
         since = perf_counter()
         inspecting = self._services.inspecting
         policy = bound(exchange.policy, exchange.segments)
-        inspection = inspecting.begin(policy, Direction.OUTPUT, Timing.BEFORE, segments, exchange.who.subject.tenant)
+        tenant = exchange.who.subject.tenant
+        inspection = await inspecting.begun(policy, Direction.OUTPUT, Timing.BEFORE, segments, tenant)
         verdict = await inspecting.verdict(inspection, exchange.mode)
         exchange.clock("relay", since)
         return verdict

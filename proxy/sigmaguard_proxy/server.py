@@ -14,7 +14,16 @@ from sigmaguard.model import Action, Direction, Fault, FaultSource, Mode, OnFaul
 from sigmaguard.wire.body import encode_edits
 from sigmaguard.wire.codec import Refusal
 from sigmaguard.wire.generic import GenericCodec
-from sigmaguard_proxy.accepting import continued, decode, go_on, large_binary, read_body, too_large, whole_body
+from sigmaguard_proxy.accepting import (
+    DECODE_BYTES,
+    continued,
+    decode,
+    go_on,
+    large_binary,
+    read_body,
+    too_large,
+    whole_body,
+)
 from sigmaguard_proxy.acting import mask_request
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault, overloaded
@@ -104,14 +113,14 @@ class Proxy:
                 return await self._upload(exchange, start)
         await self._read(exchange)
         await self._limit(exchange)
-        verdict = await self._judge(exchange, self._begin(exchange, Timing.BEFORE))
+        verdict = await self._judge(exchange, await self._begin(exchange, Timing.BEFORE))
         if verdict.action is Action.BLOCK:
             return self._refuse(exchange, blocked(exchange, verdict))
-        body = self._act(exchange, verdict)
+        body = await self._act(exchange, verdict)
         forward = partial(send, self.services.outbound, exchange, body, is_edited=body is not exchange.raw)
         if not exchange.policy.plan(Direction.INPUT, Timing.PARALLEL).detectors:
             return await self.relay.guarded(exchange, await forward())
-        parallel = self._begin(exchange, Timing.PARALLEL)
+        parallel = await self._begin(exchange, Timing.PARALLEL)
         if not parallel.fresh:
             verdict = await self._judge(exchange, parallel)
             if verdict.action is Action.BLOCK:
@@ -141,7 +150,7 @@ class Proxy:
         request, limit = exchange.request, exchange.policy.limits.request_bytes
         exchange.raw, is_whole = await read_body(request, limit)
         if is_whole:
-            self._decode(exchange)
+            await self._decode(exchange)
         else:
             exchange.faults.append(too_large(limit).fault)
         await self._limit(exchange)
@@ -161,7 +170,7 @@ class Proxy:
         try:
             for timing in (Timing.BEFORE, Timing.PARALLEL):
                 if timing is Timing.BEFORE or exchange.policy.plan(Direction.INPUT, timing).detectors:
-                    await self._judge(exchange, self._begin(exchange, timing))
+                    await self._judge(exchange, await self._begin(exchange, timing))
         except Exception as error:  # the shadow's door: a fault of ours must not change what passes
             self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
             exchange.faults.append(internal_fault("internal_error", f"{type(error).__name__} while inspecting").fault)
@@ -222,13 +231,16 @@ class Proxy:
     async def _read(self, exchange: Exchange) -> None:
         """Stage 3: the body, decoded into segments."""
         exchange.raw = await whole_body(exchange.request, exchange.policy.limits.request_bytes)
-        self._decode(exchange)
+        await self._decode(exchange)
 
-    def _decode(self, exchange: Exchange) -> None:
+    async def _decode(self, exchange: Exchange) -> None:
         """What cannot be decoded is refused, or passes where the policy fails open or only watches."""
         since = time.perf_counter()
         try:
-            decode(exchange)
+            if len(exchange.raw) > DECODE_BYTES:
+                await asyncio.to_thread(decode, exchange)
+            else:
+                decode(exchange)
         except WireError as error:
             if exchange.mode is Mode.ENFORCE and exchange.policy.on_fault is OnFault.CLOSED:
                 raise client_fault(error.kind, str(error), 413 if error.kind == "body_too_large" else 400) from error
@@ -255,10 +267,11 @@ class Proxy:
             )
         exchange.ticket = answer
 
-    def _begin(self, exchange: Exchange, timing: Timing) -> Inspection:
+    async def _begin(self, exchange: Exchange, timing: Timing) -> Inspection:
         segments, tenant = exchange.segments, exchange.who.subject.tenant
         digests = exchange.digests = exchange.digests or Digests(segments)
-        return self.services.inspecting.begin(exchange.policy, Direction.INPUT, timing, segments, tenant, digests)
+        inspecting = self.services.inspecting
+        return await inspecting.begun(exchange.policy, Direction.INPUT, timing, segments, tenant, digests)
 
     async def _judge(self, exchange: Exchange, inspection: Inspection) -> Verdict:
         """Stage 5."""
@@ -268,20 +281,26 @@ class Proxy:
         exchange.clock("inspect", since)
         return verdict
 
-    def _act(self, exchange: Exchange, verdict: Verdict) -> bytes:
+    async def _act(self, exchange: Exchange, verdict: Verdict) -> bytes:
         """Stage 6: the body to send, masked where the verdict says so."""
         if verdict.action is not Action.MASK:
             return exchange.raw
         since = time.perf_counter()
+        if len(exchange.raw) > DECODE_BYTES:  # it may hold thousands of values
+            body = await asyncio.to_thread(self._masked, exchange, verdict)
+        else:
+            body = self._masked(exchange, verdict)
+        exchange.clock("act", since)
+        return body
+
+    def _masked(self, exchange: Exchange, verdict: Verdict) -> bytes:
         edits = mask_request(exchange, verdict, self.services.mask_key)
         if not edits:
             return exchange.raw
         try:
-            body = exchange.form.encode(edits) if exchange.form else encode_edits(exchange.plain, edits)
+            return exchange.form.encode(edits) if exchange.form else encode_edits(exchange.plain, edits)
         except WireError as error:
             raise client_fault("cannot_mask", f"what must be masked cannot be edited: {error}") from error
-        exchange.clock("act", since)
-        return body
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> web.StreamResponse:
         """The refusal as an answer; where one has begun already nothing can be said, so it breaks off."""

@@ -78,13 +78,13 @@ class LeaksDetector:
         seen = self._prefilter.seen(text)
         if seen is not None and not seen:
             return []
-        possible = self.credentials if seen is None else [self.credentials[at] for at in seen]
+        possible = None if seen is None else frozenset([self.credentials[at] for at in seen])
         found: list[Found] = []
         ends: dict[str, int] = {}  # where the last match of a rule that leads ended
         windows: dict[Credential, list[tuple[int, int]]] = {}
         for at, credentials in self._keywords.find(text):
             for credential in credentials:
-                if seen is not None and credential not in possible:
+                if possible is not None and credential not in possible:
                     continue
                 if not credential.leads:
                     window = (at - credential.reach, at + credential.reach + LOOKAHEAD)
@@ -98,7 +98,7 @@ class LeaksDetector:
             for start, end in joined(spans, len(text)):
                 found.extend((credential, match) for match in credential.search(text, start, end))
         for credential in self._unkeyed:
-            if seen is not None and credential not in possible:
+            if possible is not None and credential not in possible:
                 continue
             found.extend((credential, match) for match in credential.search(text, 0, len(text)))
         return found

@@ -50,7 +50,7 @@ class TrialRunner:
         try:
             verdicts = [
                 await inspecting.verdict(
-                    inspecting.begin(policy, Direction.INPUT, timing, segments, tenant), Mode.SHADOW
+                    await inspecting.begun(policy, Direction.INPUT, timing, segments, tenant), Mode.SHADOW
                 )
                 for timing in Timing
             ]

@@ -200,7 +200,7 @@ class _Call:
         tenant = exchange.who.subject.tenant
         verdicts = await asyncio.gather(
             *(
-                inspecting.verdict(inspecting.begin(exchange.policy, direction, one, segments, tenant), exchange.mode)
+                inspecting.inspected(exchange.policy, direction, one, segments, tenant, mode=exchange.mode)
                 for one in timings
             )
         )

@@ -160,7 +160,8 @@ class GuardService:
 
     async def _one(self, exchange: Exchange, direction: Direction, timing: Timing, segments: list[Segment]) -> Verdict:
         inspecting = self._services.inspecting
-        inspection = inspecting.begin(exchange.policy, direction, timing, segments, exchange.who.subject.tenant)
+        tenant = exchange.who.subject.tenant
+        inspection = await inspecting.begun(exchange.policy, direction, timing, segments, tenant)
         since = asyncio.get_running_loop().time()
         verdict = await inspecting.verdict(inspection, exchange.mode)
         elapsed_ms = (asyncio.get_running_loop().time() - since) * 1000.0

@@ -256,7 +256,7 @@ class Guard:
         timings = tuple(Timing) if direction is Direction.INPUT else (Timing.BEFORE,)
         verdicts = await asyncio.gather(
             *(
-                inspecting.verdict(inspecting.begin(exchange.policy, direction, one, segments, tenant), exchange.mode)
+                inspecting.inspected(exchange.policy, direction, one, segments, tenant, mode=exchange.mode)
                 for one in timings
             )
         )
