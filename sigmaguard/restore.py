@@ -150,6 +150,7 @@ def _replaced(
     """
     low, high = within
     pieces: list[str] = []
+    quotes = None if context is None else _Quotes(context, text, low)
     at = low
     for start, end, value in issued.found(text):
         if start < low or end > high:
@@ -160,7 +161,7 @@ def _replaced(
             kept.append((start, end))
             source = text[start:end]
         else:
-            source = value if context is None else _as_source(value, context, text, low, start)
+            source = value if quotes is None else _as_source(value, quotes, start)
         trace.advance(source)
         pieces += (between, source)
         at = end
@@ -168,10 +169,32 @@ def _replaced(
     return "".join(pieces), at
 
 
-def _as_source(value: str, context: str, text: str, low: int, start: int) -> str:
+class _Quotes:
+    """The last quote before each of many places, ascending: what lies between is read once, not for each place."""
+
+    __slots__ = ("_at", "_low", "_quote", "_text")
+
+    def __init__(self, context: str, text: str, low: int) -> None:
+        self._text = context + text[low:]
+        self._low = low - len(context)
+        self._at = 0  # up to where quotes were looked for
+        self._quote = 0
+
+    def since(self, place: int) -> str:
+        """What `_since_quote` says of the context and of the text before a place."""
+        text, end = self._text, place - self._low
+        while (found := text.find('"', self._at, end)) >= 0:
+            if not found or text[found - 1] != "\\":
+                self._quote = found
+            self._at = found + 1
+        self._at = max(self._at, end)
+        return text[self._quote : min(end, self._quote + 16)]
+
+
+def _as_source(value: str, quotes: _Quotes, start: int) -> str:
     """A value as JSON source; escaped twice inside a string that is JSON itself, to tell by what stands before it."""
     source = json.dumps(value, ensure_ascii=False)[1:-1]
-    if source != value and _NESTED.match(_since_quote(context + text[low:start])):
+    if source != value and _NESTED.match(quotes.since(start)):
         source = json.dumps(source, ensure_ascii=False)[1:-1]
     return source
 

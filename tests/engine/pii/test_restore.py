@@ -1,6 +1,7 @@
 """What was masked comes back: in any writing a model gives a placeholder, under any chunking, in JSON too."""
 
 import json
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -267,3 +268,18 @@ def test_what_was_kept_is_told_in_places_of_the_text() -> None:
     restorer.finish()
     assert [text[start:end] for start, end in whole] == ["<EMAIL_1>"]
     assert restorer.kept == whole
+
+
+def test_many_values_in_json_within_json_take_no_longer_each_than_a_few() -> None:
+    def cost(count: int) -> float:
+        vault = Vault()
+        names = [vault.placeholder("EMAIL", f'anna "{at}"') for at in range(count)]
+        source = json.dumps({"call": json.dumps({f"key{at}": name for at, name in enumerate(names)})})
+        since = time.thread_time()
+        restored = vault.restore(source, is_json=True)
+        cost = time.thread_time() - since
+        assert json.loads(json.loads(restored)["call"]) == {f"key{at}": f'anna "{at}"' for at in range(count)}
+        return cost
+
+    # for eight times as many; a walk back to the string's beginning for each value makes this 64
+    assert min(cost(4_000) for _ in range(2)) < 32 * min(cost(500) for _ in range(4))
