@@ -9,6 +9,8 @@ import pytest
 import sigmaguard_proxy.relay as relay
 import sigmaguard_proxy.server as server
 from sigmaguard.memory import VerdictMemory
+from sigmaguard_proxy.accepting import decode
+from sigmaguard_proxy.acting import mask_request, restore_edits
 from tests.engine.fakes import blocks, masks, policy_of
 from tests.proxy.scripted import Connection, Received, chat, completion, gateway, whole
 
@@ -30,9 +32,9 @@ def noting(places: list[tuple[str, bool]], what: str, function: Callable[..., An
 @pytest.mark.parametrize("count", [2, MANY])
 async def test_a_large_body_is_handled_beside_the_loop(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     places: list[tuple[str, bool]] = []
-    monkeypatch.setattr(server, "decode", noting(places, "decode", server.decode))
-    monkeypatch.setattr(server, "mask_request", noting(places, "mask", server.mask_request))
-    monkeypatch.setattr(relay, "restore_edits", noting(places, "restore", relay.restore_edits))
+    monkeypatch.setattr(server, "decode", noting(places, "decode", decode))
+    monkeypatch.setattr(server, "mask_request", noting(places, "mask", mask_request))
+    monkeypatch.setattr(relay, "restore_edits", noting(places, "restore", restore_edits))
     monkeypatch.setattr(VerdictMemory, "get", noting(places, "look up", VerdictMemory.get))
     monkeypatch.setattr(VerdictMemory, "put", noting(places, "remember", VerdictMemory.put))
 
