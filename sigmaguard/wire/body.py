@@ -9,6 +9,7 @@ from sigmaguard.errors import WireError
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.fields import may_hide, shown_pointer
 from sigmaguard.wire.locate import locate
+from sigmaguard.wire.opaque import is_long, number_text
 
 _DUPLICATE = "an object holds {} twice; parsers differ in which one counts, so it is refused: name each key once"
 
@@ -119,4 +120,8 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
 
 
 def _text(literal: bytes) -> str:
-    return str(orjson.loads(literal)) if literal[:1] == b'"' else literal.decode()
+    """A string as it reads, a long number as it was inspected, any other scalar as written."""
+    value = orjson.loads(literal)
+    if isinstance(value, str):
+        return value
+    return number_text(value) if isinstance(value, int | float) and is_long(value) else literal.decode()

@@ -1,5 +1,8 @@
 """Finding texts in a body by a table of fields. Every string is a segment unless a table declares it opaque.
 
+A number of eleven digits and more may be a card: it is a segment too, and where it is masked a string stands in its
+place, which a provider may refuse; the card itself would be no better an answer.
+
 A field nobody knows is walked whole, so a provider's new field is inspected before we hear of it.
 Opaque is what an identifier, an enum or binary data looks like: a text, a credential or words with underscores
 under an opaque key, and base64 of text where a picture should be, are inspected all the same.
@@ -12,7 +15,16 @@ from typing import Any
 from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.locate import key_pointer
-from sigmaguard.wire.opaque import is_binary, is_model_name, is_name, is_sealed, is_word
+from sigmaguard.wire.opaque import (
+    LEAST_NUMBER,
+    is_binary,
+    is_long,
+    is_model_name,
+    is_name,
+    is_sealed,
+    is_word,
+    number_text,
+)
 from sigmaguard.wire.pointer import KEY, escape
 
 # Identifiers and enums: never text that a model reads as text.
@@ -100,6 +112,9 @@ class Collector:
         if kind is str:
             if value and not (opaque and is_binary_url(value)):
                 self.segments.append(Segment(path, origin, value, role, message))
+        elif kind in _NUMBERS:
+            if is_long(value):
+                self.segments.append(Segment(path, origin, number_text(value), role, message))
         elif path.count("/") > DEEPEST:
             # bounded by us, not by however much stack the interpreter happens to have
             if kind is dict or kind is list:
@@ -108,7 +123,8 @@ class Collector:
             self._object(path, value, origin, role, message, opaque)
         elif kind is list:
             for at, inner in enumerate(value):
-                if type(inner) in _WALKED:
+                kind = type(inner)
+                if kind in _WALKED or (kind in _NUMBERS and not -LEAST_NUMBER < inner < LEAST_NUMBER):
                     self.walk(f"{path}/{at}", inner, origin, role, message, opaque)
 
     def _object(
@@ -121,6 +137,9 @@ class Collector:
                     self.segments.append(Segment(f"{path}/{escape(key)}", origin, inner, role, message))
             elif (kind is dict or kind is list) and not (opaque and key in self._trees):
                 self.walk(f"{path}/{escape(key)}", inner, origin, role, message, opaque)
+            elif kind in _NUMBERS and is_long(inner):
+                where = f"{path}/{escape(key)}"
+                self.segments.append(Segment(where, origin, number_text(inner), role, message))
             if may_hide(key):
                 self.segments.append(Segment(key_pointer(f"{path}/{escape(key)}"), origin, key, role, message))
 
@@ -133,6 +152,7 @@ class Collector:
 
 DEEPEST = 200  # levels; JSON schemas in the wild stay under 40
 _WALKED = frozenset({str, dict, list})
+_NUMBERS = frozenset({int, float})
 
 
 def is_opaque(key: str, text: str, beside: Mapping[str, Any], opaque: frozenset[str] = OPAQUE_KEYS) -> bool:

@@ -13,7 +13,7 @@ from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire.fields import DEEPEST, OPAQUE_KEYS, OPAQUE_TREES, is_binary_url, is_opaque, may_hide
 from sigmaguard.wire.locate import key_pointer
-from sigmaguard.wire.opaque import is_model_name
+from sigmaguard.wire.opaque import is_long, is_model_name, number_text
 from sigmaguard.wire.pointer import escape
 
 _ORIGIN_OF_ROLE = {
@@ -68,6 +68,9 @@ class _Walk:
         if type(value) is str:
             if value and not is_binary_url(value):
                 self._segments.append(Segment(path, who.origin, value, who.role, who.message))
+        elif type(value) is int or type(value) is float:
+            if is_long(value):
+                self._segments.append(Segment(path, who.origin, number_text(value), who.role, who.message))
         elif type(value) is list or type(value) is dict:
             if path.count("/") > DEEPEST:
                 raise WireError("too_deep", f"the body is nested deeper than {DEEPEST} levels")

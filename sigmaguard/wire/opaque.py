@@ -55,6 +55,18 @@ _CREDENTIAL = re.compile(
     r"[-_.:/=+](?:gh[opsur]_|github_pat|glpat-|sk-|[srp]k_|whsec_|AKIA|ASIA|AIza|xox[a-z]-|eyJ|hf_|npm_|pypi-"
     r"|dop_v1|shp[a-z]{2}_|ya29|SG\.)"
 )
+# A person's value that is written like an identifier: a card, an account, a number of the American social security,
+# a phone number in international form
+_VALUE = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?P<card>[2-6](?:[0-9]{11,18}|[0-9]{3}(?:-[0-9]{4}){2}-[0-9]{1,7}|[0-9]{3}-[0-9]{6}-[0-9]{4,5}))"
+    r"|(?P<account>[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30})|[0-9]{3}-[0-9]{2}-[0-9]{4}|(?<![^=:])\+[1-9][0-9]{9,14})"
+    r"(?![0-9A-Za-z])"
+)
+_SHORTEST_VALUE = 11  # characters
+_RUN = re.compile(r"[0-9][0-9-]{9}")  # what any of these holds and hardly an identifier does: looked for first
+_MOMENTS = frozenset({13, 16, 19})  # digits of milli-, micro- and nanoseconds since 1970
+LEAST_NUMBER = 10**10  # a JSON number below has fewer digits than any card or account
+_FLOATS = 2.0**63  # above, a float names no whole number that anyone wrote down
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _SEALED = _BASE64 + b"=-_"
 # Six words in a row: one in a thousand real signatures of 5,000 characters has them, and is then inspected
@@ -72,9 +84,50 @@ def is_word(text: str) -> bool:
         return True
     if size > _LONGEST_ID or _WORD.match(text) is None:
         return False
+    if size >= _SHORTEST_VALUE and _RUN.search(text) and _is_value(text):
+        return False
     return size <= SHORT or (
         (size <= 20 or _ID.match(text) is not None) and _CREDENTIAL.search("/" + text) is None and not _spells(text)
     )
+
+
+def _is_value(text: str) -> bool:
+    """Whether a string holds a card, an account or another number of a person, whose check digits are right."""
+    for match in _VALUE.finditer(text):
+        if match["account"]:
+            moved = match["account"][4:] + match["account"][:4]
+            if int("".join(str(int(char, 36)) for char in moved)) % 97 == 1:  # ISO 7064, MOD 97-10
+                return True
+        elif not match["card"] or _passes_luhn(match["card"].replace("-", "")):
+            return True
+    return False
+
+
+def _passes_luhn(digits: str) -> bool:
+    """The checksum of ISO/IEC 7812-1, annex B."""
+    doubled = (int(digit) * 2 for digit in digits[-2::-2])
+    return (sum(map(int, digits[::-2])) + sum(one // 10 + one % 10 for one in doubled)) % 10 == 0
+
+
+def number_text(number: int | float) -> str:
+    """A JSON number as a person would write it: `4111111111111111.0`, as tables export it, is a whole number."""
+    return str(int(number) if _names_a_whole(number) else number)
+
+
+def _names_a_whole(number: int | float) -> bool:
+    return type(number) is int or (-_FLOATS < number < _FLOATS and number == int(number))
+
+
+def is_long(number: int | float) -> bool:
+    """Whether a JSON number is long enough to be a card or an account, and is no moment.
+
+    Moments since 1970, in whichever unit, begin with 1 until 2033; no card does (ISO/IEC 7812-1, table 1 has
+    airlines there), and logs are full of them.
+    """
+    if -LEAST_NUMBER < number < LEAST_NUMBER or not _names_a_whole(number):
+        return False
+    text = number_text(number)
+    return not (len(text) in _MOMENTS and text[0] == "1")
 
 
 def is_model_name(text: str) -> bool:
@@ -95,7 +148,7 @@ def is_sealed(text: str) -> bool:
     if not text.isascii() or text.encode().translate(None, _SEALED) or _CREDENTIAL.match("/" + text[:_LOOK]):
         return False
     if size <= _PADDING:
-        return text.isalnum() and not (text.islower() or text.isupper()) and not _spells(text)
+        return text.isalnum() and not (text.islower() or text.isupper() or text.isdigit()) and not _spells(text)
     ends = (text[:_LOOK], text[-_LOOK:]) if size > _LOOK else (text,)
     return all(map(_is_mixed, ends)) and _WORDS.search("/" + text) is None and not _spells(text)
 

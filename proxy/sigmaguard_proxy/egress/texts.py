@@ -11,6 +11,7 @@ from sigmaguard.wire import pointer
 from sigmaguard.wire.body import apply_edits, parse_body
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.fields import Collector
+from sigmaguard.wire.opaque import number_text
 from sigmaguard_proxy.egress.address import Address
 
 FORM = "application/x-www-form-urlencoded"
@@ -77,7 +78,7 @@ class Body:
         holder = {"body": self.value}
         # a key after everything below it, or what stands there would no longer be found
         for path, found in sorted(by_path.items(), key=lambda one: (-one[0].count("/"), one[0].endswith(pointer.KEY))):
-            pointer.put(holder, path, apply_edits(str(pointer.get(holder, path)), found))
+            pointer.put(holder, path, apply_edits(_inspected(pointer.get(holder, path)), found))
         match self.kind:
             case "json":
                 return orjson.dumps(holder["body"])
@@ -85,6 +86,11 @@ class Body:
                 return urlencode([tuple(pair) for pair in holder["body"]]).encode()
             case _:
                 return str(holder["body"]).encode(self._codec, "replace")
+
+
+def _inspected(value: object) -> str:
+    """What stands in a body as it was inspected."""
+    return number_text(value) if isinstance(value, int | float) else str(value)
 
 
 def address_segments(address: Address) -> list[Segment]:

@@ -145,6 +145,8 @@ def _walk(collector: Collector, path: str, value: Any, origin: Origin, message: 
             _walk(collector, f"{path}/{at}", inner, origin, message or path)
     elif isinstance(value, str) and value:
         collector.segments.append(Segment(path, origin, value, "", message))
+    elif type(value) is int or type(value) is float:
+        collector.walk(path, value, origin, "", message, ALL)
 
 
 def _is_bytes(value: Any) -> bool:

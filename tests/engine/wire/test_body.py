@@ -259,3 +259,8 @@ def test_what_is_no_name_is_shown_as_a_digest(text: str) -> None:
     shown = shown_name(text)
     assert shown.startswith("unnamed-") and len(shown) == 16 and text not in shown
     assert shown == shown_name(text) != shown_name(text + "x")
+
+
+def test_a_long_number_is_edited_as_it_was_inspected_however_it_was_written() -> None:
+    for written in (b"4111111111111111.0", b"4.111111111111111e15", b"4111111111111111"):
+        assert encode_edits(b'{"card":%b}' % written, [Edit("/card", 0, 16, "<CARD_1>")]) == b'{"card":"<CARD_1>"}'

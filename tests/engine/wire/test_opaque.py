@@ -10,6 +10,7 @@ import pytest
 from sigmaguard.model import Origin
 from sigmaguard.wire.anthropic_messages import MessagesCodec
 from sigmaguard.wire.fields import OPAQUE_KEYS, Collector
+from sigmaguard.wire.generic_fields import request_texts
 from sigmaguard.wire.openai_chat import ChatCodec
 from sigmaguard.wire.openai_responses import ResponsesCodec
 from sigmaguard.wire.openai_simple import SimpleCodec
@@ -161,3 +162,48 @@ def test_options_and_token_tables_of_a_request_are_inspected() -> None:
 
 def test_a_secret_as_a_key_is_inspected() -> None:
     assert TOKEN in chat(metadata={TOKEN: "1"})
+
+
+CARD = 4111111111111111
+
+
+def test_a_number_as_long_as_a_card_is_inspected_wherever_a_string_is() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "pay", "input": {"card": CARD, "all": [CARD, 7]}}
+    assert messages(call).count(str(CARD)) == 2
+    assert str(CARD) in messages({"type": "tool_result", "tool_use_id": "toolu_1", "content": CARD})
+    assert str(CARD) in messages(metadata={"card": CARD})
+    assert str(CARD) in chat(CARD)
+    assert str(CARD) in chat(metadata={"card": CARD})
+    assert [one.text for one in request_texts({"card": CARD, "all": [CARD]})] == [str(CARD)] * 2
+
+
+def test_a_whole_number_that_a_table_exported_as_a_float_reads_as_one() -> None:
+    assert str(CARD) in chat(metadata={"card": float(CARD)})
+
+
+def test_short_numbers_moments_and_embeddings_are_no_texts() -> None:
+    moments = [1_700_000_000, 1_700_000_000_000, 1_700_000_000_000_000, 1_700_000_000_000_000_000]
+    assert chat(metadata={"at": moments, "n": [1, -2, 0.25, 1e300, True, None]}) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(str(CARD), "4111-1111-1111-1111", "cus-4111111111111111", "378282246310005", "3782-822463-10005"),
+        *("DE89370400440532013000", "NL91ABNA0417164300", "+491711234567", "078-05-1120"),
+    ],
+)
+def test_a_value_of_a_person_is_no_identifier_whatever_the_key_says(value: str) -> None:
+    assert value in chat(metadata={"id": value})
+    assert [one.text for one in request_texts({"thread_id": value})] == [value]
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        *("1700000000000", "4111111111111112", "call_12345678901234567890", "2026-11-30T10:00:00Z", "2026-11-30"),
+        *("550e8400-e29b-41d4-a716-446655440000", "toolu_01A09q90qw90lq917835lq9", "DE89370400440532013001"),
+    ],
+)
+def test_an_identifier_of_digits_stays_one(identifier: str) -> None:
+    assert chat(metadata={"id": identifier}) == ["hi"]
