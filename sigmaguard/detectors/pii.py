@@ -17,7 +17,7 @@ from sigmaguard.policy.pack import Rule
 from sigmaguard.reading import Reading
 from sigmaguard.taken import Taken
 
-VERSION = "1"
+VERSION = "2"
 TAGS = ("LLM02:2025",)  # OWASP LLM 2025: sensitive information disclosure
 GUESSES = ("rot13", "leet", "reversed", "spaced")  # readings in which a number comes about by chance
 AS_WRITTEN = ("plain", "folded")  # readings that undo characters, not encodings

@@ -14,10 +14,12 @@ from presidio_analyzer import AnalysisExplanation, RecognizerResult
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from sigmaguard.outline import Outline
+from sigmaguard.pii.generic import UNSPACED
 from sigmaguard.pii.kind import Span
 
 _CANDIDATE = regex.compile(
-    r"(?<![\w.,@#$€£%+-])(?<!(?<![A-Za-z.]):)(?:\+|\()?\d(?:[  ./()–-]{0,3}\d){5,16}(?![\w@]|[.,:/-]\d| ?[%€$£])"
+    rf"(?<![^\W{UNSPACED}])(?<![.,@#$€£%+-])(?<!(?<![A-Za-z.]):)(?:\+|\()?"
+    rf"\d(?:[  ./()–-]{{0,3}}\d){{5,16}}(?![^\W{UNSPACED}]|@|[.,:/-]\d| ?[%€$£])"
 )
 _DATE = re.compile(
     r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?:\D.*)?|\d{4}([./-])\d{1,2}\2\d{1,2}(?:\D.*)?|\d+\.\d+\.\d+\.\d+|(?:19|20)\d\d\s?[-–]\s?(?:19|20)\d\d"

@@ -58,7 +58,7 @@ def _generic(regions: Sequence[str]) -> tuple[Kind, ...]:
         _kind("EMAIL", "EMAIL_ADDRESS", generic.Email, needs=("@",), digits=0, chars=320),
         _kind("EMAIL", "EMAIL_ADDRESS", of(generic.SpelledEmail), digits=0, chars=320, gate=generic.SpelledEmail.GATE),
         _kind("IBAN", "IBAN_CODE", lambda: generic.Iban(), digits=8, chars=generic.ACCOUNT, sure=True),
-        _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, chars=24),
+        _kind("CARD", "CREDIT_CARD", of(generic.Card), alone=1.0, digits=12, gate=generic.Card.GATE),
         _kind("CRYPTO", "CRYPTO", of(CryptoRecognizer), needs=("bc1", "1", "3"), chars=90, gate=_COIN),
         _kind("IP_ADDRESS", "IP_ADDRESS", generic.Ip, needs=(".", "::", ":"), digits=1, chars=64, glued=True),
         _kind("MAC_ADDRESS", "MAC_ADDRESS", of(generic.Mac), digits=0, glued=True, gate=_HARDWARE),

@@ -21,6 +21,7 @@ VALUES = st.sampled_from(
         *("3c:22:fb:9a:01:7e", "3C-22-FB-9A-01-7E", "3c22.fb9a.017e", "B-AB 1234", "LÖ-X 99", "M XY 123", "L01X00T47"),
         *("C01X00T478", "T٣٤٣٤٣٤٣٤", "AB 12 34 56 C", "AB１２ 34 56 C", "MORGA753116SM9IJ", "1EG4-TE5-MK73"),
         "1BoatSLRHtKNngkdXEeobR76b53LETtpyT",
+        *("4111\u20131111\u00a01111\u202f1111", "4111 1111\\\r\n> 1111 1111", "4111\t1111  1111 / 1111"),
     ]
 )
 TEXTS = st.lists(VALUES | st.text(CHARS, max_size=14), max_size=6).map(" ".join)

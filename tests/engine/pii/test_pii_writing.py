@@ -57,6 +57,21 @@ def found(text: str) -> dict[str, str]:
         ("jan.meier(at)firma.de", "jan.meier(at)firma.de", "EMAIL"),
         ("jan[at]firma[dot]de", "jan[at]firma[dot]de", "EMAIL"),
         ("Karte 4111.1111.1111.1111", "4111.1111.1111.1111", "CARD"),
+        # a card, whatever parts its groups, tables and ends of lines included
+        ("4111\t1111\t1111\t1111", "4111\t1111\t1111\t1111", "CARD"),
+        ("4111  1111  1111  1111", "4111  1111  1111  1111", "CARD"),
+        ("4111\u20131111\u20131111\u20131111", "4111\u20131111\u20131111\u20131111", "CARD"),
+        ("4111/1111/1111/1111", "4111/1111/1111/1111", "CARD"),
+        ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "CARD"),
+        ("4111 1111\n1111 1111", "4111 1111\n1111 1111", "CARD"),
+        ("> 4111 1111 1111\r\n> 1111", "4111 1111 1111\r\n> 1111", "CARD"),
+        ("card_4111111111111111", "4111111111111111", "CARD"),
+        # words of scripts without gaps touch a value and are no part of it
+        ("卡号4111111111111111,谢谢", "4111111111111111", "CARD"),
+        ("카드는4111 1111 1111 1111입니다", "4111 1111 1111 1111", "CARD"),
+        ("邮箱anna.schmidt@example.org是", "anna.schmidt@example.org", "EMAIL"),
+        ("anna@例子.中国", "anna@例子.中国", "EMAIL"),
+        ("電話+49 30 901820です", "+49 30 901820", "PHONE"),
         (
             "1600 Pennsylvania Avenue NW, Washington, DC 20500",
             "1600 Pennsylvania Avenue NW, Washington, DC 20500",
@@ -92,6 +107,10 @@ def test_what_people_write_is_found(text: str, value: str, entity: str) -> None:
         "Serial Number: 04:1f:2e:3d:4c:5b:6a:79:88:97:a6:b5:c4:d3:e2:f1:00:11",
         "path 66-12-29-13-47-32-17-19-29-44-11-26-15",
         "codes 1122.3344.5566.7788",
+        # columns of a table, names of pictures
+        "4111\t1111\t1111\t1111\t5000",
+        "2000\t4111\t1111\t1111\t1111",
+        "img_4111111111111111_n.jpg",
         # who signs in to a server
         "SENTRY_DSN=https://0a1b2c@errors.example.org/4",
         # marked numbers count only where they are named; a passport where the name of one stands by it
