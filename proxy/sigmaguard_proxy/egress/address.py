@@ -78,12 +78,20 @@ def clean_path(raw: str) -> str:
 def check(address: Address, rules: Rules, method: str, *, own_path_from: int = 0) -> None:
     """Host, literal address, method and path against the rules. Raises FaultError."""
     if not rules.allows_host(address.host):
-        raise _refused("host_not_allowed", "this tool may not call that host")
+        raise _refused(
+            "host_not_allowed", f"this tool may not call that host; `{rules.where}.hosts` names those it may"
+        )
     if _is_literal(address.host) and not allowed_address(address.host, rules.networks):
-        raise _refused("address_not_allowed", "this tool may not reach that address")
+        raise address_refused(rules)
     path = address.path[own_path_from:] or "/"
     if not rules.allows(method, path):
-        raise _refused("path_not_allowed", f"this tool may not {method} that path")
+        raise _refused("path_not_allowed", f"this tool may not {method} that path; `{rules.where}.allow` says which")
+
+
+def address_refused(rules: Rules) -> FaultError:
+    """A private address, written as such or found behind a name."""
+    text = f"this tool may not reach that address; ranges in `{rules.where}.networks` allow private ones"
+    return _refused("address_not_allowed", text)
 
 
 def _is_literal(host: str) -> bool:

@@ -7,11 +7,11 @@ import msgspec
 from multidict import CIMultiDict
 
 from sigmaguard.errors import WireError
-from sigmaguard_proxy.egress.address import Address, check, parse
+from sigmaguard_proxy.egress.address import Address, address_refused, check, parse
 from sigmaguard_proxy.egress.resolving import AddressRefusedError, SafeResolver
 from sigmaguard_proxy.egress.settings import EgressTool, Rules
 from sigmaguard_proxy.encoding import decode_body
-from sigmaguard_proxy.faults import FaultError, client_fault, upstream_fault
+from sigmaguard_proxy.faults import upstream_fault
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # what an API's answer may tell its caller: no cookies, no instructions to a browser
@@ -104,14 +104,14 @@ class Caller:
                 method, address.url(), headers=headers, data=body or None, allow_redirects=False
             )
         except AddressRefusedError as error:
-            raise _address_refused() from error
+            raise address_refused(self._rules) from error
         except TimeoutError as error:
             raise upstream_fault(
                 "upstream_timeout", f"the API of `{self._name}` did not answer in time", 504
             ) from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefusedError):
-                raise _address_refused() from error
+                raise address_refused(self._rules) from error
             raise upstream_fault("upstream_unreachable", f"the API of `{self._name}` cannot be reached") from error
         except (aiohttp.ClientError, OSError) as error:
             raise upstream_fault("upstream_failed", f"the API of `{self._name}` broke off") from error
@@ -143,9 +143,3 @@ def _redirected(status: int, method: str, body: bytes) -> tuple[str, bytes]:
     if status in (301, 302) and method == "POST":
         return "GET", b""
     return method, body
-
-
-def _address_refused() -> FaultError:
-    fault = client_fault("address_not_allowed", "this tool may not reach the address its host leads to", 403)
-    fault.kind = "permission_error"
-    return fault

@@ -141,7 +141,11 @@ class _Call:
         exchange = self._exchange
         body = self._body(exchange.raw, exchange.request.headers.get("Content-Type", ""), Origin.TOOL_CALL)
         if body.is_opaque and not self._tool.binary and self._enforces:
-            raise client_fault("body_not_text", "this body cannot be inspected, and the tool takes no others", 415)
+            raise client_fault(
+                "body_not_text",
+                f"this body cannot be inspected; `egress.tools.{self._name}.binary` lets such bodies pass",
+                415,
+            )
         segments = [*address_segments(address), *body.segments()]
         findings, seen = await self._look(segments, Direction.OUTPUT)
         findings = await self._rules(address, body, findings)

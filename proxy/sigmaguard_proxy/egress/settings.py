@@ -55,9 +55,10 @@ class EgressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rules:
-    """The compiled `allow` of one tool."""
+    """The compiled `allow` of one tool. `where` is the tool's place in the settings, for what is refused."""
 
     def __init__(self, tool: EgressTool, where: str) -> None:
+        self.where = where
         self._hosts = tuple(host.casefold() for host in tool.hosts)
         base = urlsplit(tool.url)
         self._base = (base.hostname or "").casefold()

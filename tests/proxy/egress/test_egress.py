@@ -182,6 +182,32 @@ async def test_only_listed_hosts_are_called_and_redirects_are_checked(serve, api
     assert orjson.loads(body)["error"]["code"] == "upstream_too_large"
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "more", "setting"),
+    [
+        ("api/other", "GET", {"allow": ["GET /items/*"]}, "egress.tools.api.allow"),
+        ("api/items/7", "DELETE", {"allow": ["GET /items/*"]}, "egress.tools.api.allow"),
+        ("api/items/7", "GET", {"networks": []}, "egress.tools.api.networks"),
+        ("web?url=http%3A%2F%2Flocalhost%2F", "GET", {}, "egress.tools.web.networks"),
+        ("web?url=http%3A%2F%2F10.0.0.1%2F", "GET", {}, "egress.tools.web.networks"),
+        ("web?url=http%3A%2F%2Felsewhere.test%2F", "GET", {}, "egress.tools.web.hosts"),
+    ],
+)
+async def test_what_is_refused_names_the_setting_that_would_permit_it(serve, api, http, path, method, more, setting):
+    section = tool(api, **more)
+    section["tools"]["web"] = {"hosts": ["localhost", "10.0.0.1"]}
+    served = await serve(egress=section)
+    status, _, body = await call(http, served, path, method)
+    assert status == 403 and f"`{setting}`" in orjson.loads(body)["error"]["message"]
+    assert not api.seen
+
+
+async def test_a_body_nobody_can_read_names_the_setting_that_lets_it_pass(serve, api, http):
+    served = await serve(egress=tool(api))
+    _, _, body = await call(http, served, "api/x", "POST", data=b"\xff\x00\x01")
+    assert "`egress.tools.api.binary`" in orjson.loads(body)["error"]["message"]
+
+
 class Rebinding(SafeResolver):
     """Answers with one address first, with another ever after."""
 
