@@ -89,8 +89,9 @@ def turned(snapshot: Snapshot, modes: Mapping[str, Mode]) -> Snapshot:
 def narrowed(snapshot: Snapshot, rows: Rows) -> Snapshot:
     """The same state under newer rows' toggles and without what they take away; its generation is still the old one.
 
-    Revoked and rotated keys are gone, narrower ones narrower, disabled tenants disabled. What needs a policy that is
-    not compiled yet waits: a key that does not know its policy would run under a weaker one.
+    Revoked and rotated keys are gone, narrower ones narrower, disabled tenants disabled; agents lose what spared
+    them. What needs a policy that is not compiled yet waits: a key that does not know its policy would run under a
+    weaker one.
     """
     keys = {}
     for row in rows.keys:
@@ -98,8 +99,18 @@ def narrowed(snapshot: Snapshot, rows: Rows) -> Snapshot:
         if old is not None:
             keys[row.digest] = _key(row) if row.policy == old.policy else old
     now = {row.id: row for row in rows.tenants}
+    settings = {(row.tenant, row.name): row for row in rows.agents}
     tenants = {
-        name: msgspec.structs.replace(tenant, disabled=now[name].disabled, limits=now[name].limits)
+        name: msgspec.structs.replace(
+            tenant,
+            disabled=now[name].disabled,
+            limits=now[name].limits,
+            agents={
+                agent: _narrowed_agent(old, settings[name, agent])
+                for agent, old in tenant.agents.items()
+                if (name, agent) in settings
+            },
+        )
         for name, tenant in snapshot.tenants.items()
         if name in now
     }
@@ -241,6 +252,18 @@ def _shipped(rows: Rows, compiler: Compiler) -> set[str]:
 def provider_place(tenant: str, key: str) -> str:
     """What a provider key's ciphertext is bound to."""
     return f"provider_key/{tenant}/{key}"
+
+
+def _narrowed_agent(old: AgentEntry, row: AgentRow) -> AgentEntry:
+    """An agent under newer settings: its firewall may come back and its header lose trust; what eases it waits."""
+    inherits = row.policy is None and not row.rules
+    return AgentEntry(
+        firewall=old.firewall or row.firewall,
+        name="" if inherits else old.name,
+        policy=None if inherits else old.policy,
+        trust_header=old.trust_header and row.trust_header,
+        limits=row.limits,
+    )
 
 
 def _key(row: KeyRow) -> KeyEntry:

@@ -192,6 +192,42 @@ class _Slow:
         return self._builder.build(rows)
 
 
+async def test_an_agents_firewall_comes_back_without_waiting_for_a_policy_to_compile(tmp_path: Path) -> None:
+    async with site(tmp_path / "data") as place:
+        owner, agents = await place.claim_owner(), "/tenants/default/agents"
+        free = {"firewall": False, "trust_header": True}
+        for name in ("back", "gone", "untrusted", "inheriting", "kept"):
+            off = {"policy": "off", "trust_header": True}
+            await owner.do("PUT", f"{agents}/{name}", off if name == "inheriting" else free)
+        await place.in_force()
+        refresher = place.node.control.refresher
+        slow = _Slow(refresher._builder)
+        refresher._builder = slow  # type: ignore[assignment]
+
+        async def seen() -> dict[str, str]:
+            names = ("back", "gone", "untrusted", "inheriting", "kept", "eased")
+            answers = {name: await place.chat(ATTACK, x_sigmaguard_agent=name) for name in names}
+            return {name: answer[2]["x-sigmaguard-verdict"] for name, answer in answers.items()}
+
+        try:
+            await owner.do("PUT", f"{agents}/eased", {**free, "description": "new"})
+            assert await asyncio.to_thread(slow.begun.wait, 10.0)
+            await owner.do("PUT", f"{agents}/back", {"trust_header": True})
+            await owner.do("DELETE", f"{agents}/gone")
+            await owner.do("PUT", f"{agents}/untrusted", {"firewall": False})
+            await owner.do("PUT", f"{agents}/inheriting", {"trust_header": True})
+            guarded = dict.fromkeys(("back", "gone", "untrusted", "inheriting", "eased"), "block")
+            async with asyncio.timeout(20.0):
+                while await seen() != {**guarded, "kept": "allow"}:
+                    pass
+        finally:
+            slow.gate.set()
+        async with asyncio.timeout(30.0):
+            while (now := await seen())["eased"] != "allow":
+                assert now == {**guarded, "kept": "allow"}, "nothing comes back when the older build is done"
+        assert now == {**guarded, "kept": "allow", "eased": "allow"}
+
+
 async def test_what_is_taken_away_does_not_wait_for_a_policy_to_compile(tmp_path: Path) -> None:
     async with site(tmp_path / "data") as place:
         owner, keys = await place.claim_owner(), "/tenants/default/keys"
