@@ -164,7 +164,7 @@ class Node:
             audit_folder=Path(settings.data) / "audit",
             degraded=self.degraded,
             is_ready=lambda: self._is_accepting,
-            problems=control.problems,
+            problems=self.problems,
             workers=lambda: len(control.link_server.lines) if control.link_server is not None else 1,
             oidc=self._open_oidc(),
             public_url=lambda: settings.admin_url.rstrip("/") or self.admin_url,
@@ -201,7 +201,16 @@ class Node:
         server = self.control.link_server
         away = server is not None and self._is_accepting and server.accept_count < self.settings.workers
         audit = self._audit.degraded() if self._audit is not None else []
-        return [*self.control.degraded(), *audit, *(["workers"] if away else [])]
+        tools = ["tool_servers"] if self._failing_servers() else []
+        return [*self.control.degraded(), *audit, *tools, *(["workers"] if away else [])]
+
+    def problems(self) -> list[str]:
+        """What could not be put in force as written, and tool servers of this process that cannot start."""
+        return [*self.control.problems(), *(f"mcp:{name}" for name in self._failing_servers())]
+
+    def _failing_servers(self) -> list[str]:
+        gateway = self._data.tools.gateway if self._data is not None and hasattr(self._data, "tools") else None
+        return gateway.failing() if gateway is not None else []
 
     def _observe(self, record: ExchangeRecord) -> None:
         """Live events: to listeners here, or to the supervisor while somebody listens there."""

@@ -11,7 +11,7 @@ from sigmaguard_proxy.settings import Settings
 from sigmaguard_proxy.tasks import Tasks
 
 SAMPLE_EVERY_S = 1.0
-PARTS = ("database", "redis", "audit")  # what can be down while traffic goes on
+PARTS = ("database", "redis", "audit", "tool_servers")  # what can be down while traffic goes on
 
 # records not yet in the database, age of the oldest in seconds, chain heads the database lost
 Lag = Callable[[], tuple[int, float, int]]

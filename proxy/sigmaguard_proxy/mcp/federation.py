@@ -48,6 +48,7 @@ BODY_BYTES = 4 * 1024 * 1024
 PING_S = 15.0
 PING = b": ping\n\n"
 BETWEEN = "__"  # `.` and `/` are not allowed in the tool names of some model providers
+UNAVAILABLE = "sigmaguard/unavailable"  # in a list's `_meta`: servers whose part of it is missing
 CAPABILITIES = {
     "tools": {"listChanged": True},
     "prompts": {"listChanged": True},
@@ -184,6 +185,9 @@ class Federation:
             self._renamed(one.name, key, item) for one, found in zip(endpoints, lists, strict=True) for item in found
         ]
         result: dict[str, Any] = {key: items}
+        missing = [one.name for one in endpoints if self._link(peer, one).is_missing]
+        if missing:
+            result["_meta"] = {UNAVAILABLE: missing}
         if peer.is_modern:
             result |= COMPLETE | UNCACHED
         return {"jsonrpc": "2.0", "id": message.id, "result": result}

@@ -82,6 +82,14 @@ class Gateway:
         guard = Guard(name, settings, self.services, self.tooling, self.book, self._schemas)
         return Endpoint(name, settings, server, guard, Sessions())
 
+    def failing(self) -> list[str]:
+        """The programs whose last start failed; what they offer is missing."""
+        return [
+            name
+            for name, one in self.endpoints.items()
+            if isinstance(one.server, StdioServer) and one.server.is_failing
+        ]
+
     async def close(self) -> None:
         """Ends every server process."""
         for endpoint in self.endpoints.values():

@@ -86,6 +86,7 @@ class Link:
         self._remote = ""
         self._version = ""
         self._opening = asyncio.Lock()
+        self.is_missing = False  # the last list it was asked for did not come
 
     @property
     def has_session(self) -> bool:
@@ -127,6 +128,7 @@ class Link:
             page = child(exchange, self.name)
             page.method = message.method
             await self._guarded(page, Message(message.kind, message.id, message.method, body), out)
+            self.is_missing = not out.messages
             result = _result(out.messages)
             found = result.get(key)
             items += [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

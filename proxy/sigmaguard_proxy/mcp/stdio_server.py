@@ -102,6 +102,7 @@ class StdioServer:
         self._shared: SharedProcess | None = None
         self._starting = asyncio.Lock()
         self._is_modern: bool | None = None
+        self.is_failing = False  # its last start failed: what it offers is missing
 
     async def post(
         self, headers: Mapping[str, str], body: bytes, messages: Sequence[Message], owner: str, *, version: str
@@ -223,16 +224,29 @@ class StdioServer:
                 data = await _first_event(outbox)
         except TimeoutError as error:
             await session.stop()
-            self._backoff.failed()
+            self._failed()
             raise self._slow() from error
         except FaultError:
-            self._backoff.failed()
+            self._failed()
             raise
         if _is_gone(data):
-            self._backoff.failed()
+            self._failed()
             raise upstream_fault("upstream_reset", f"tool server `{self._name}` ended before it answered")
-        self._backoff.worked()
+        self._worked()
         return data
+
+    def _failed(self) -> None:
+        """Waits longer before the next start; the first failure of a row is told."""
+        self._backoff.failed()
+        if not self.is_failing:
+            self.is_failing = True
+            self._services.log.error(
+                "tool_server_failing", server=self._name, remedy=f"see `mcp.servers.{self._name}` in sigmaguard.yaml"
+            )
+
+    def _worked(self) -> None:
+        self._backoff.worked()
+        self.is_failing = False
 
     def _slow(self) -> FaultError:
         waited = self._settings.start_timeout_s
@@ -300,8 +314,10 @@ class StdioServer:
                 await shared.start()
             except FaultError:
                 self._shared = None
-                self._backoff.failed()
+                self._failed()
                 raise
+            if self._is_modern:  # whether one that is still to be asked works, its answer tells
+                self.is_failing = False
         return shared
 
     async def _probe(self) -> bool:
@@ -314,7 +330,7 @@ class StdioServer:
         except TimeoutError:
             data = b""
         if b"2026-07-28" in data and "result" in message_of(orjson.loads(data)).body:
-            self._backoff.worked()
+            self._worked()
             return True
         self._shared = None
         await shared.stop()

@@ -163,3 +163,21 @@ async def test_shadow_reports_and_passes(both):
     async with Client(f"{served.url}/mcp") as client:
         assert INJECTION in text_of(await client.call_tool("box__fetch_page", {"name": "poisoned"}))
     assert served.last("tools/call").intended == "block"
+
+
+async def test_a_server_that_cannot_start_is_told(serve, stdio):
+    served = await serve({"servers": {"box": stdio, "gone": {"command": "/nonexistent"}}})
+    assert served.gateway.failing() == []
+    async with Client(f"{served.url}/mcp", mode="legacy") as client:
+        for _ in range(2):
+            listed = await client.list_tools()
+            assert {one.name.partition("__")[0] for one in listed.tools} == {"box"}
+            assert (listed.meta or {})["sigmaguard/unavailable"] == ["gone"]
+    assert served.gateway.failing() == ["gone"]
+
+
+async def test_lists_of_servers_that_all_answer_say_nothing_of_missing_ones(serve, stdio):
+    served = await serve({"servers": {"box": stdio}})
+    async with Client(f"{served.url}/mcp", mode="legacy") as client:
+        assert "sigmaguard/unavailable" not in ((await client.list_tools()).meta or {})
+    assert served.gateway.failing() == []
