@@ -82,6 +82,23 @@ async def test_a_browser_goes_on_at_a_page(place: Site) -> None:
     assert (await browser.do("GET", "/auth/session"))["email"] == "owner@example.org"
 
 
+async def test_a_browser_whose_sign_in_failed_goes_on_at_a_page_too(place: Site) -> None:
+    page = {"Accept": "text/html"}
+    browser = place.person()
+    begun = await browser.ask("GET", "/auth/oidc")
+    async with browser.session.post(begun.headers["Location"], data={"sub": "bob"}, allow_redirects=False) as answered:
+        back = answered.headers["Location"]
+    for code in ("not_invited", "login_over"):
+        async with browser.session.get(back, headers=page, allow_redirects=False) as finished:
+            assert (finished.status, finished.headers["Location"]) == (303, f"/sign-in#{code}")
+    denied = f"{back.partition('?')[0]}?error=access_denied"
+    async with browser.session.get(denied, headers=page, allow_redirects=False) as finished:
+        assert (finished.status, finished.headers["Location"]) == (303, "/sign-in#login_refused")
+    async with browser.session.get(f"{place.admin}/docs/account.js") as script:
+        text = await script.text()
+    assert all(f"{code}:" in text for code in ("not_invited", "login_over", "login_refused")), "the page knows them"
+
+
 async def test_nobody_comes_in_uninvited(place: Site) -> None:
     _, status, problem = await sign_in(place, "bob")
     assert (status, problem["code"]) == (403, "not_invited")

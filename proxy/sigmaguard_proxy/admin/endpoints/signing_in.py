@@ -10,7 +10,7 @@ from sigmaguard_proxy.admin.endpoint import Answer, Call, Cookie, Endpoint, NoQu
 from sigmaguard_proxy.admin.problems import ProblemError
 from sigmaguard_proxy.admin.services import AdminServices
 from sigmaguard_proxy.control.change import EVERYWHERE
-from sigmaguard_proxy.control.errors import NotFoundError
+from sigmaguard_proxy.control.errors import ControlError, NotFoundError
 from sigmaguard_proxy.control.paging import Page, Paging
 from sigmaguard_proxy.control.permissions import Role
 from sigmaguard_proxy.control.signin import SESSION_S
@@ -138,6 +138,14 @@ class SigningIn:
 
     async def oidc_begin(self, call: Call[None, NoQuery]) -> web.Response:
         """See the table."""
+        try:
+            return await self._oidc_begin()
+        except (ControlError, ProblemError) as error:
+            if not _is_browser(call.request):
+                raise
+            return web.Response(status=303, headers=_back(error))
+
+    async def _oidc_begin(self) -> web.Response:
         if self._services.oidc is None:
             raise NotFoundError("no identity provider is configured", "no_oidc")
         try:
@@ -154,6 +162,14 @@ class SigningIn:
 
     async def oidc_finish(self, call: Call[None, OidcAnswer]) -> Answer:
         """See the table."""
+        try:
+            return await self._oidc_finish(call)
+        except (ControlError, ProblemError) as error:
+            if not _is_browser(call.request):
+                raise
+            return Answer(None, 303, _back(error))
+
+    async def _oidc_finish(self, call: Call[None, OidcAnswer]) -> Answer:
         oidc, answer = self._services.oidc, call.query
         if oidc is None:
             raise NotFoundError("no identity provider is configured", "no_oidc")
@@ -176,7 +192,7 @@ class SigningIn:
             client=call.client,
         )
         begun = self.begun(signed)
-        if "text/html" not in call.request.headers.get("Accept", ""):
+        if not _is_browser(call.request):
             return begun
         # a browser: its person goes on at a page
         return Answer(begun.body, 303, {"Location": "/sign-in"}, begun.cookie)
@@ -311,3 +327,12 @@ class SigningIn:
                 status=204,
             ),
         ]
+
+
+def _is_browser(request: web.Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def _back(error: ControlError | ProblemError) -> dict[str, str]:
+    """Where a person goes on whose sign-in failed: the page tells why by the code, and what to do."""
+    return {"Location": f"/sign-in#{error.code}", "Cache-Control": "no-store"}

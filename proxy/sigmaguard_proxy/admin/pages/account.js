@@ -94,6 +94,17 @@ onSubmit("logout", async () => {
   if (await ask("POST", "/auth/logout")) await outside();
 });
 
+// Why signing in with the organisation failed, by the code it came back with, and what to do.
+const FAILED = {
+  no_oidc: "No identity provider is set up here. Sign in with a password.",
+  oidc_unavailable: "Your organisation's identity provider does not answer. Try again in a moment.",
+  login_over: "This sign-in was finished already or took too long. Begin it again.",
+  login_refused: "The identity provider did not let you in. Try again, or ask who looks after it.",
+  not_invited: "Nobody has invited you yet. Ask an administrator of this Sigmaguard to invite your e-mail address.",
+  email_unverified: "Your identity provider does not vouch for your e-mail address. Verify it there, then try again.",
+};
+const ELSE = "Signing in with your organisation failed. Begin it again; if it fails again, ask an administrator.";
+
 const begin = async () => {
   say("");
   if (location.pathname === "/claim" && location.hash.length > 1) return show("claim");
@@ -104,6 +115,8 @@ const begin = async () => {
     // nobody answers: signing in says so
   }
   await outside();
+  const code = location.hash.slice(1);
+  if (location.pathname === "/sign-in" && code) say(Object.hasOwn(FAILED, code) ? FAILED[code] : ELSE);
   if (location.pathname === "/claim")
     say("An invitation needs its whole link, with what stands behind #. If you accepted it already, sign in.");
 };
