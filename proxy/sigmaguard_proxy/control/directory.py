@@ -15,10 +15,11 @@ from sigmaguard.wire.codec import Refusal
 from sigmaguard_proxy.control.ids import VIRTUAL_KEY, digest
 from sigmaguard_proxy.control.limits import ScopedLimits, SubjectLimits
 from sigmaguard_proxy.control.snapshot import AgentEntry, KeyEntry, Snapshot, TenantEntry
+from sigmaguard_proxy.control.words import AGENT_NAME
 from sigmaguard_proxy.ports import Caller, Identity, Secret
 
 DEFAULT_TENANT = "default"
-AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,63}")
+_AGENT_NAME = re.compile(AGENT_NAME)
 REMEMBERED = 20_000  # identities; agents' names come from callers, so they are bounded
 STRICTNESS = {"off": 0, "basic": 1, "strict": 2}
 MODES = (Mode.OFF, Mode.SHADOW, Mode.ENFORCE)
@@ -88,9 +89,9 @@ class SnapshotDirectory:
         tenant = snapshot.tenants.get(key.tenant if key else DEFAULT_TENANT)
         if tenant is None or tenant.disabled:
             return _refused(exchange, 403, "tenant_disabled", "this tenant is disabled")
-        if caller.agent and not AGENT_NAME.fullmatch(caller.agent):
+        if caller.agent and not _AGENT_NAME.fullmatch(caller.agent):
             return _refused(
-                exchange, 400, "invalid_agent", "`x-sigmaguard-agent` is a name of up to 64 plain characters"
+                exchange, 400, "invalid_agent", "`x-sigmaguard-agent` is a name of up to 64 letters, digits and `_.:@-`"
             )
         if key and key.agent and caller.agent not in ("", key.agent):
             return _refused(exchange, 403, "agent_not_allowed", f"this virtual key belongs to agent `{key.agent}`")

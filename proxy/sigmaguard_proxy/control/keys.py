@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Any
@@ -82,10 +83,11 @@ class VirtualKey(msgspec.Struct, frozen=True):
 
 
 class NewVirtualKey(msgspec.Struct, frozen=True):
-    """A key just made: `secret` is shown this once."""
+    """A key just made: `secret` is shown this once. `warnings` are what may not be as it was meant."""
 
     secret: str
     key: VirtualKey
+    warnings: tuple[str, ...] = ()
 
 
 class VirtualKeys:
@@ -119,7 +121,8 @@ class VirtualKeys:
             await change.scope.insert(virtual_keys, values)
             change.act("key.made", values["id"], name=order.name, agent=values["agent"], policy=order.policy)
             row = await self._row(change, values["id"])
-        return NewVirtualKey(secret, _key(row))
+            warnings = await _unknown_agent(change, values["agent"])
+        return NewVirtualKey(secret, _key(row), warnings)
 
     async def many(
         self, tenant: str, paging: Paging, *, agent: str = "", revoked: bool | None = None
@@ -210,6 +213,17 @@ async def _check_guarded(change: Change, key: Mapping[str, Any] | RowMapping, ma
     agent = await change.scope.one(agents, agents.c.name == key["agent"])
     if agent is not None and (not agent["firewall"] or agent["policy"] == "off"):
         raise _forbidden(f"a key for `{key['agent']}`, an agent without a firewall,", Permission.AGENT_WRITE)
+
+
+async def _unknown_agent(change: Change, name: str) -> tuple[str, ...]:
+    """A warning where nothing is set for the key's agent: a name is enough to be one, but it may be a slip."""
+    if not name:
+        return ()
+    known = [row["name"] for row in await change.scope.fetch(change.scope.select(agents))]
+    if name in known:
+        return ()
+    nearest = "".join(f"; did you mean `{one}`?" for one in get_close_matches(name, known, 1))
+    return (f"there are no settings for an agent `{name}`: it runs under the tenant's{nearest}",)
 
 
 async def _check_edit(change: Change, row: RowMapping, *, values: Mapping[str, Any], may: May) -> None:

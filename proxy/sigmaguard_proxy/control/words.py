@@ -6,6 +6,8 @@ import msgspec
 
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 _SOME = r"^[^\x00-\x1f\x7f]+$"
+# what `x-sigmaguard-agent` may say: exactly the names that settings can be stored under, in one segment of a path
+AGENT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$"
 
 Slug = Annotated[
     str,
@@ -15,10 +17,17 @@ Slug = Annotated[
         examples=["acme"],
     ),
 ]
-AgentName = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,63}$", max_length=64, examples=["support-bot"])
+AgentName = Annotated[str, msgspec.Meta(pattern=AGENT_NAME, max_length=64, examples=["support-bot"])]
+Label = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        min_length=1,
+        max_length=200,
+        description="More than blanks.",
+        examples=["Support bot, production"],
+    ),
 ]
-Label = Annotated[str, msgspec.Meta(pattern=_SOME, min_length=1, max_length=200, examples=["Support bot, production"])]
 Prose = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$", max_length=2_000)]
 Reason = Annotated[
     str,

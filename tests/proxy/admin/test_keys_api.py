@@ -41,6 +41,23 @@ async def test_the_life_of_a_key(place: Site) -> None:
     assert again.status == 409
 
 
+async def test_a_key_for_an_agent_without_settings_is_warned_of_with_the_nearest_name(place: Site) -> None:
+    await place.owner.do("PUT", "/tenants/default/agents/support-bot", {})
+    keys = "/tenants/default/keys"
+    slip = await place.owner.do("POST", keys, {**ORDER, "agent": "suport-bot"})
+    assert len(slip["warnings"]) == 1 and "did you mean `support-bot`?" in slip["warnings"][0]
+    new = await place.owner.do("POST", keys, {**ORDER, "agent": "zzz"})
+    assert "`zzz`" in new["warnings"][0] and "did you mean" not in new["warnings"][0]
+    for fine in ({"agent": "support-bot"}, {}):
+        assert (await place.owner.do("POST", keys, {**ORDER, **fine}))["warnings"] == []
+
+
+async def test_a_name_of_blanks_is_no_name(place: Site) -> None:
+    for name in ("", " ", "  ", "\t"):
+        assert (await place.owner.ask("POST", "/tenants/default/keys", {"name": name})).status == 422, repr(name)
+    assert (await place.owner.ask("POST", "/tenants/default/keys", {"name": " Jörg Müßig "})).status == 201
+
+
 async def test_a_virtual_key_never_leaves_and_the_providers_takes_its_place(place: Site) -> None:
     secret = await make(place)
     assert (await place.chat(key=secret))[0] == 200
@@ -68,6 +85,8 @@ async def test_a_virtual_key_never_leaves_and_the_providers_takes_its_place(plac
         ({"agent": "support"}, {"x_sigmaguard_agent": "other"}, 403, "agent_not_allowed"),
         ({"agent": "support"}, {"x_sigmaguard_agent": "support"}, 200, ""),
         ({}, {"x_sigmaguard_agent": "no agent at all"}, 400, "invalid_agent"),
+        # no settings can be stored under such a name: it is a path of two parts in the API
+        ({}, {"x_sigmaguard_agent": "team/bot"}, 400, "invalid_agent"),
     ],
 )
 async def test_scopes(place: Site, order: dict[str, object], headers: dict[str, str], status: int, code: str) -> None:
