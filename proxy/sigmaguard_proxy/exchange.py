@@ -10,7 +10,7 @@ from aiohttp import web
 from sigmaguard.decide import STRENGTH
 from sigmaguard.digests import Digests
 from sigmaguard.mask import Vault
-from sigmaguard.model import Action, Fault, Finding, Mode, Segment, Subject, Timing, Verdict
+from sigmaguard.model import Action, Fault, FaultSource, Finding, Mode, Segment, Subject, Timing, Verdict
 from sigmaguard.policy.compiled import Policy
 from sigmaguard.wire.codec import Codec, Editable, Usage
 from sigmaguard.wire.fields import shown_name, shown_pointer
@@ -18,6 +18,7 @@ from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.ports import ExchangeRecord, Identity, Ticket, TraceContext
 from sigmaguard_proxy.upstreams import Target
 
+REFUSED = "refuse"  # what happened where no verdict did it: a key, a limit, a body nobody can read
 ALLOWED = Verdict(Action.ALLOW, Action.ALLOW, Mode.ENFORCE)
 
 
@@ -50,6 +51,7 @@ class Exchange:
         "plain",
         "raw",
         "recorded",
+        "refused",
         "request",
         "response_bytes",
         "segments",
@@ -61,6 +63,7 @@ class Exchange:
         "timings",
         "tool",
         "trace",
+        "unknown_mode",
         "upstream_s",
         "usage",
         "vault",
@@ -98,6 +101,8 @@ class Exchange:
         self.usage = Usage()
         self.response_bytes = 0
         self.recorded = False
+        self.refused = ""  # the code of what ended it before anything was forwarded or a policy had its say
+        self.unknown_mode = Mode.OFF  # the mode a caller of whom nothing is known runs in
         self.trace: TraceContext | None = None
         self.action = Action.ALLOW
         self.content: bytes | None = None
@@ -118,6 +123,13 @@ class Exchange:
         """The mode in force for this exchange."""
         return self.who.mode
 
+    def refuse(self, fault: Fault, mode: Mode) -> None:
+        """Ends with a fault; one of the provider's refuses nothing. `mode` counts where nobody knows the caller."""
+        self.faults.append(fault)
+        self.unknown_mode = mode
+        if fault.source is not FaultSource.UPSTREAM and self.out is None:
+            self.refused = fault.kind
+
     def clock(self, stage: str, since: float) -> float:
         """Books the time since `since` on a stage; returns now."""
         now = time.perf_counter()
@@ -129,8 +141,8 @@ class Exchange:
         return [*self.input, self.output] if self.output else list(self.input)
 
     def header_verdict(self) -> str:
-        """`allow`, `mask` or `block`; in shadow what was meant is told beside it."""
-        return _strongest([verdict.action for verdict in self.verdicts()])
+        """`allow`, `mask`, `block`, or `refuse` for a fault; in shadow what was meant is told beside it."""
+        return REFUSED if self.refused else _strongest([verdict.action for verdict in self.verdicts()])
 
     def headers(self) -> Mapping[str, str]:
         """The headers that tell the caller what happened."""
@@ -164,12 +176,12 @@ class Exchange:
             upstream=self.target.name if self.target else "",
             policy=identity.policy.name if identity else "",
             policy_revision=identity.policy.revision if identity else "",
-            mode=identity.mode if identity else Mode.OFF,
+            mode=identity.mode if identity else self.unknown_mode,
             status=self.status,
             streamed=self.streamed,
-            action=_strongest([verdict.action for verdict in verdicts]),
-            intended=decisive.intended._value_,
-            rule=decisive.rule,
+            action=REFUSED if self.refused else _strongest([verdict.action for verdict in verdicts]),
+            intended=REFUSED if self.refused else decisive.intended._value_,
+            rule=f"fault.{self.refused}" if self.refused else decisive.rule,
             score=max([verdict.score for verdict in verdicts]) if verdicts else 0.0,
             input_findings=tuple(_shown(finding) for verdict in self.input for finding in verdict.findings),
             output_findings=tuple(map(_shown, self.output.findings)) if self.output else (),

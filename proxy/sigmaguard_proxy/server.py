@@ -59,7 +59,7 @@ class Proxy:
         try:
             return await self._stages(exchange)
         except FaultError as error:
-            exchange.faults.append(error.fault)
+            exchange.refuse(error.fault, self._mode_of_nobody(exchange))
             return self._refuse(exchange, error.refusal(exchange.id))
         except asyncio.CancelledError:
             exchange.status = 499  # the caller hung up; nginx's word for it
@@ -70,7 +70,7 @@ class Proxy:
         except Exception as error:  # the exchange door: whatever it was, the caller gets a clear answer
             self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
             fault = internal_fault("internal_error", "Sigmaguard failed on this exchange; nothing was let through")
-            exchange.faults.append(fault.fault)
+            exchange.refuse(fault.fault, self._mode_of_nobody(exchange))
             return self._refuse(exchange, fault.refusal(exchange.id))
         finally:
             self.active -= 1
@@ -302,6 +302,9 @@ class Proxy:
         except WireError as error:
             raise client_fault("cannot_mask", f"what must be masked cannot be edited: {error}") from error
 
+    def _mode_of_nobody(self, exchange: Exchange) -> Mode:
+        return self.services.directory.in_force()[1] if exchange.identity is None else exchange.mode
+
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> web.StreamResponse:
         """The refusal as an answer; where one has begun already nothing can be said, so it breaks off."""
         if exchange.out is None:
@@ -322,7 +325,7 @@ class Proxy:
         for observer in self.services.observers:
             observer(record)
         trial = exchange.identity.trial if exchange.identity is not None else None
-        if trial is not None and self.services.trials is not None and exchange.segments:
+        if trial is not None and self.services.trials is not None and exchange.segments and not exchange.refused:
             self.services.trials.consider(trial, exchange.segments, record)
         try:
             self.services.recorder.record(record)

@@ -17,8 +17,9 @@ from sigmaguard_proxy.audit.rows import ActFacts, Facts, Personal, decode_facts,
 
 Format = Callable[[Stored], bytes]
 
+_QUIET = ("allow", "refuse")  # no policy found anything
 # ours -> CEF's 0 (low) to 10 (very high)
-_SEVERITY = {"block": 8, "mask": 5, "flag": 3, "allow": 1}
+_SEVERITY = {"block": 8, "mask": 5, "refuse": 4, "flag": 3, "allow": 1}
 
 
 def jsonl(record: Stored) -> bytes:
@@ -112,9 +113,9 @@ def ecs(record: Stored) -> bytes:
         document["sigmaguard"] = {"target": facts.target, "details": orjson.dumps(facts.details).decode()}
         return orjson.dumps(document)
     event |= {
-        "kind": "alert" if facts.intended != "allow" else "event",
-        "category": ["intrusion_detection" if facts.intended != "allow" else "network"],
-        "type": ["denied" if facts.action == "block" else "allowed"],
+        "kind": "event" if facts.intended in _QUIET else "alert",
+        "category": ["network" if facts.intended in _QUIET else "intrusion_detection"],
+        "type": ["denied" if facts.action in ("block", "refuse") else "allowed"],
         "action": facts.action,
         "outcome": _outcome(facts),
         "duration": round(facts.total_ms * 1e6),

@@ -101,7 +101,7 @@ class Guard:
         if allowed and not self._denied.has(call) and may_call(exchange.who, call):
             return None
         message = f"tool `{call.tool}` of `{self.name}` may not be called with this key"
-        exchange.faults.append(Fault(FaultSource.CLIENT, "tool_not_allowed", message))
+        exchange.refuse(Fault(FaultSource.CLIENT, "tool_not_allowed", message), exchange.mode)
         return Refusal(403, "permission_error", "tool_not_allowed", message, exchange.id)
 
     async def _judge_call(self, exchange: Exchange, call: ToolCall, session: Session, seen: _Seen) -> None:

@@ -58,6 +58,24 @@ async def test_a_name_of_blanks_is_no_name(place: Site) -> None:
     assert (await place.owner.ask("POST", "/tenants/default/keys", {"name": " Jörg Müßig "})).status == 201
 
 
+async def test_a_refused_call_is_recorded_as_refused_with_its_code_and_the_mode_in_force(place: Site) -> None:
+    narrow = await make(place, endpoints=["/v1/embeddings"])
+    for key, code in (("sg-nobody-knows-this-one", "invalid_api_key"), (narrow, "endpoint_not_allowed")):
+        _, _, headers = await place.chat(key=key)
+        assert headers["x-sigmaguard-verdict"] == "refuse"
+        path = f"/tenants/default/records/{headers['x-sigmaguard-exchange']}"
+
+        async def stored(path: str = path) -> bool:
+            return (await place.owner.ask("GET", path)).status == 200
+
+        async with asyncio.timeout(20.0):
+            while not await stored():
+                pass
+        line = (await place.owner.do("GET", path))["line"]
+        assert (line["action"], line["intended"], line["rule"]) == ("refuse", "refuse", f"fault.{code}")
+        assert line["mode"] == "enforce"
+
+
 async def test_a_virtual_key_never_leaves_and_the_providers_takes_its_place(place: Site) -> None:
     secret = await make(place)
     assert (await place.chat(key=secret))[0] == 200
