@@ -111,7 +111,7 @@ class SpelledEmail(EmailRecognizer):
         )
     ]
 
-    def validate_result(self, pattern_text: str) -> bool | None:
+    def validate_result(self, pattern_text: str) -> bool | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Only that it ends in letters, as names of hosts do."""
         return None if re.search(r"[^\W\d_]{2,}\Z", pattern_text) else False
 
