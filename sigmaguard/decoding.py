@@ -44,19 +44,21 @@ _DIGITS = "0123456789"
 _ENCODED = _classes(w=_LETTERS + _DIGITS + "+/_-")
 _HEX = _classes(h=_DIGITS + "abcdefxABCDEFX")
 _HEX_GAPS = b" :,;\t\n"
-_SPACED = _classes(w=_LETTERS + _DIGITS + "?@$!", space=" ._-*|/,~\t\n")
+_SPACED = _classes(w=_LETTERS + _DIGITS + "?@$!", space=" ._-*|/,~+:;=#&^'\"\\\t\n")
 
 # Each pattern begins with a character, not a look-behind: the engine then skips to it at memory speed
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*+")
-_QUOTED = re.compile(r"=[0-9A-F]{2}(?:=[0-9A-F]{2})++")
+_QUOTED = re.compile(r"=[0-9A-Fa-f]{2}(?:=[0-9A-Fa-f]{2})++")
 _ESCAPE = re.compile(
     r"\\(?:u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})++"
-    r"|\\*+(?:u[dD][89abAB][0-9A-Fa-f]{2}\\++u[dD][c-fC-F][0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|u[0-9A-Fa-f]{4}"
-    r"|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}|[nrtbfv\"'/])?)"
+    r"|\\*+(?:u[dD][89abAB][0-9A-Fa-f]{2}\\++u[dD][c-fC-F][0-9A-Fa-f]{2}|[ux]\{0*+[0-9A-Fa-f]{0,6}\}"
+    r"|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}"
+    r"|(?P<css>0{2,4}[2-7][0-9A-Fa-f](?![0-9A-Fa-f])[ \t\n]?|(?![2-3][0-7]{2})[2-7][0-9A-Fa-f](?![0-9A-Fa-f])[ \t\n]?)"
+    r"|[0-3][0-7]{2}|[nrtbfv\"'/])?)"
 )
 _PERCENT_UNIT = re.compile(r"%u[0-9A-Fa-f]{4}")
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": "\f", "v": "\v"}
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_ENTITY = re.compile(r"&(?:#0*+[0-9]{1,7};?|#[xX]0*+[0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _TAG = re.compile(r"<(?:!--[^<>]{0,512}--|/?(?P<name>[A-Za-z][A-Za-z0-9]{0,15})(?:[\s/][^<>]{0,512})?)>")
 _EMPHASIS = (re.compile(r"\*\*{0,2}(?=[^\W_])"), re.compile(r"`(?=[^\W_])"), re.compile(r"~~(?=[^\W_])"))
 _BLOCK_TAGS = frozenset({"br", "p", "div", "li", "ul", "ol", "td", "th", "tr", "table", "h1", "h2", "h3", "h4", "hr"})
@@ -74,16 +76,23 @@ _BEFORE_PADDING = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{6,15}\Z")
 _TOKEN = re.compile(r"\b[A-Za-z0-9+/]{8,12}+(?![\w=+/])")
 _PART = re.compile(r"[A-Za-z0-9]{16,}+={0,2}")
 _HEX_RUN = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{2})++\Z")
+_HEX_BYTES = re.compile(r"0[xX]([0-9A-Fa-f]{2})(?:0[xX][0-9A-Fa-f]{2}){3,}+\Z")
 _BASE32_RUN = re.compile(r"[A-Z2-7]++={0,2}\Z")
-_LETTER_RUN = re.compile(r"[^\W_](?:[ ._\-*|/,~\t\n]{1,3}[^\W_](?![^\W_])){3,}+")
-_GAP = re.compile(r"[ ._\-*|/,~\t\n]+")
+# between words stands more than between letters
+_LETTER_RUN = re.compile(r"[^\W_](?:[ ._\-*|/,~+:;=#&^'\"\\\t\n]{1,7}[^\W_](?![^\W_])){3,}+")
+_GAP = re.compile(r"[ ._\-*|/,~+:;=#&^'\"\\\t\n]+")
 _SPACED_OUT = (b" w w w w", b" w  w  w  w", b" w   w   w   w")
 _CONTROL_BYTES = bytes(point for point in range(32) if point not in b"\t\n\r") + b"\x7f"
 _URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def runs(text: str, ascii_bytes: bytes) -> list[Run]:
-    """Every encoded run of `text`, in order, none overlapping.
+    """Every encoded run of `text`, in order, none overlapping."""
+    return runs_within(text, ascii_bytes)[0]
+
+
+def runs_within(text: str, ascii_bytes: bytes) -> tuple[list[Run], list[Run]]:
+    """Every encoded run of `text`, in order, none overlapping; and those that stand inside its markup.
 
     `ascii_bytes` is the text with each code point beyond ASCII replaced by `?`: cheap checks read it,
     so that a text without disguise costs a few microseconds a kilobyte.
@@ -101,8 +110,18 @@ def runs(text: str, ascii_bytes: bytes) -> list[Run]:
         found.extend(_pairs(text))
         found.extend(_bits(text))
     if len(found) < 2:
-        return found
+        return found, []
     found.sort(key=lambda run: (run.start, -run.end))
+    apart = _apart(found)
+    if len(apart) == len(found) or b"<" not in ascii_bytes:
+        return apart, []
+    taken = set(map(id, apart))
+    return apart, _inside(
+        [run for run in apart if run.kind == "markup"], [one for one in found if id(one) not in taken]
+    )
+
+
+def _apart(found: Sequence[Run]) -> list[Run]:
     apart: list[Run] = []
     end = 0
     for run in found:
@@ -110,6 +129,18 @@ def runs(text: str, ascii_bytes: bytes) -> list[Run]:
             apart.append(run)
             end = run.end
     return apart
+
+
+def _inside(tags: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """Of other runs those that a comment or an attribute holds, which the tag's removal would hide."""
+    inside: list[Run] = []
+    at = 0
+    for run in others:
+        while at < len(tags) and tags[at].end < run.end:
+            at += 1
+        if at < len(tags) and tags[at].start < run.start:
+            inside.append(run)
+    return _apart(inside)
 
 
 def _percent(text: str) -> Iterator[Run]:
@@ -136,7 +167,7 @@ def _escapes(text: str) -> Iterator[Run]:
             else:
                 yield Run(start, end, said, "escaped")
             continue
-        one = _unescape(written.lstrip("\\"))
+        one = chr(int(match["css"], 16)) if match["css"] else _unescape(written.lstrip("\\"))
         if one is not None:
             yield Run(start, end, one, "escaped")
 
@@ -153,7 +184,7 @@ def _unescape(body: str) -> str | None:
     if letter in "uUx" and len(body) > 1:
         if "\\" in body:  # a surrogate pair
             return chr(0x10000 + ((int(body[1:5], 16) & 0x3FF) << 10) + (int(body[-4:], 16) & 0x3FF))
-        point = int(body[1:].strip("{}"), 16)
+        point = int("0" + body[1:].strip("{}"), 16)
         return chr(point) if point < 0x110000 else None
     if letter in "0123":
         return chr(int(body, 8))
@@ -208,12 +239,12 @@ def _encoded(text: str, classes: bytes) -> Iterator[Run]:
         if match is None:
             return
         end = match.end()
-        whole = _decoded(match.group(), match.start())
+        whole = decoded(match.group(), match.start())
         if whole:
             yield whole
             continue
         for part in _PART.finditer(text, match.start(), match.end()):
-            run = _decoded(part.group(), part.start()) if part.span() != match.span() else None
+            run = decoded(part.group(), part.start()) if part.span() != match.span() else None
             if run:
                 yield run
 
@@ -223,7 +254,7 @@ def _padded(text: str) -> Iterator[Run]:
         end = padding.start()
         before = _BEFORE_PADDING.search(text[max(0, end - LEAST_RUN) : end])
         if before:
-            run = _decoded(before.group() + padding.group(), end - len(before.group()))
+            run = decoded(before.group() + padding.group(), end - len(before.group()))
             if run:
                 yield run
 
@@ -232,14 +263,18 @@ def _tokens(text: str) -> Iterator[Run]:
     """Short words that spell ASCII in base64: looked for only where a surer run was found."""
     for match in _TOKEN.finditer(text):
         if len(match.group()) % 4 == 0:
-            run = _decoded(match.group(), match.start())
+            run = decoded(match.group(), match.start())
             if run and run.text.isascii():
                 yield run
 
 
-def _decoded(source: str, start: int) -> Run | None:
+def decoded(source: str, start: int) -> Run | None:
     """What an unbroken run says: as hex, base32 or base64, whichever gives legible text."""
     end = start + len(source)
+    if _HEX_BYTES.match(source):
+        said = legible(bytes.fromhex(re.sub("0[xX]", "", source)))
+        if said:
+            return Run(start, end, said, "hex")
     if _HEX_RUN.match(source):
         digits = source[2:] if source[1] in "xX" else source
         data = bytes.fromhex(digits)

@@ -10,15 +10,17 @@ words taken apart. What it cannot do: ciphers with a key, other rotations, anyth
 """
 
 import re
+from collections.abc import Iterator
 
-from sigmaguard.decoding import letters, runs
+from sigmaguard.decoding import Run, letters, runs_within
+from sigmaguard.disguises import groups, numbers, tags, wraps
 from sigmaguard.gate import gate
 from sigmaguard.glued import glued
 from sigmaguard.injection.fold import fold
 from sigmaguard.outline import Outline
 from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
-from sigmaguard.splice import CONTEXT, composed, kind_of, spliced
+from sigmaguard.splice import CONTEXT, SEAM, composed, kind_of, spliced
 
 LAYERS = 4
 
@@ -26,7 +28,9 @@ LAYERS = 4
 TRIGGERS = ("ignor", "previous", "instruct", "prompt", "system", "disregard", "forget", "overrid", "reveal",
             "anweisung", "vergiss", "vorherig", "jailbreak", "password", "secret", "bypass")  # fmt: skip
 _FEW = ("ignor", "instruct", "prompt", "system", "weisung")
-GUESSES = frozenset({"rot13", "leet", "reversed", "spaced", "glued"})
+# Guesses that hang on text anywhere, so that a stream could not read them alike
+UNSTREAMED = ("rot13", "leet", "reversed", "tags", "decimal", "grouped", "wrapped")
+GUESSES = frozenset({"spaced", "glued", *UNSTREAMED})
 _ROT13 = str.maketrans(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm"
 )
@@ -45,22 +49,32 @@ _WORDS = (
 # One pass that nearly every harmless text leaves without a match: 2 us a KB in RE2, linear by construction.
 # Each alternative is a necessary condition of a finder in `decoding` or of a cipher below. A code point beyond ASCII
 # is a `?` to RE2, to Hyperscan some bytes over 7F.
-_APART, _ALONE = r"[ ._*|/,~\t\n-]{1,3}", r"(?:[0-9a-z?@$!]|[\x80-\xff]{1,4})"
+_BETWEEN, _ALONE = r"[ ._*|/,~+:;=#&^'\"\\\t\n-]{1,3}", r"(?:[0-9a-z?@$!]|[\x80-\xff]{1,4})"
+_NUMBERS = r"(?:[0-9]{2,3}[ ,;\t\n]{1,3}){7}[0-9]{2}"
+_GROUPS = (r"(?:[0-9a-z+/_-]{4}[ \n]){5}[0-9a-z+/_-]{2}",)
+_LINE_END = r"[a-z\x80-\xff?][-=]\r?\n[ \t]{0,16}[a-z\x80-\xff?]"
 _DISGUISES = (
     r"%[0-9a-fu][0-9a-f]",
     r"\\",
     r"&(?:#|[a-z][a-z0-9]{1,31};)",
-    r"<[!/a-z]",
+    r"<[!?/a-z]",
     r"[0-9a-z?\x80-\xff][*`~]{1,3}[0-9a-z?\x80-\xff]",
     r"=[0-9a-f]{2}=[0-9a-f]",
     r"[0-9a-z+/_-]{6}==?(?:[^0-9a-z_=]|$)",
     r"[0-9a-z+/_-]{16}",
     r"(?:[0-9a-fx][ :,;\t\n]*){12}",
-    rf"(?:^|{_APART}){_ALONE}(?:{_APART}{_ALONE}){{3}}(?:[^0-9a-z]|$)",
+    rf"(?:^|{_BETWEEN}){_ALONE}(?:{_BETWEEN}{_ALONE}){{3}}(?:[^0-9a-z]|$)",
     r"[a-z][0134578@$!|][a-z]",
+    r"[\x00-\x08\x0e-\x1f\x7f]",
+    _NUMBERS,
+    *_GROUPS,
+    _LINE_END,
     *(one.decode() for one in (*_ROT13_STEMS, *_REVERSED_STEMS)),
 )
 _GATE = gate(_DISGUISES, ignore_case=True)
+_COUNTED = gate((_NUMBERS,))
+_IN_GROUPS = gate((*_GROUPS, r"[0-9a-z+/_-]{16}[ \t]{0,4}\r?\n"), ignore_case=True)
+_AT_LINE_END = gate((_LINE_END,), ignore_case=True)
 # A code point that folding may change to some end: not Latin letters nor the punctuation of good typography,
 # but a no-break space within what would be one number, address or phrase
 _SUSPECT = re.compile(
@@ -68,9 +82,15 @@ _SUSPECT = re.compile(
 )
 # The same in UTF-8
 _BYTES = (
-    r"\xc2\xad|\xc5\xbf|[\xc6-\xe1\xe3-\xff]|\xe2[^\x80\x82\x84]"
+    r"\xc2[\x80-\x9f\xad]|\xc5\xbf|[\xc6-\xe1\xe3-\xff]|\xe2[^\x80\x82\x84]"
     r"|\xe2\x80[^\x90-\x9e\xa2\xa6]|\xe2\x82[^\xac]|\xe2\x84[^\xa2]|[0-9A-Za-z)]\xc2\xa0[0-9A-Za-z(]"
 )
+# What a terminal takes for itself; colours and erasing are taken out whole. What parts two windows stays
+_CONTROLS = re.compile(
+    f"({re.escape(SEAM)})"
+    r"|\x1b\[[0-9;:]{0,32}+[mKJH]|\x1b\][^\x07\x1b\s]{0,256}+(?:\x07|\x1b\\)|[\x00-\x08\x0e-\x1f\x7f-\x9f]+"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _PREFILTER = prefilter((*(Outline(one, ignores_case=True) for one in _DISGUISES), Outline(_BYTES)))
 
 
@@ -86,20 +106,45 @@ def readings(text: str) -> tuple[Reading, ...]:
 def _every(layer: Reading) -> list[Reading]:
     found = [layer]
     for _ in range(LAYERS):
-        folded = _folded(layer)
-        if folded:
-            found.append(folded)
-            layer = folded
+        for undo in (_uncontrolled, _folded):
+            undone = undo(layer)
+            if undone:
+                found.append(undone)
+                layer = undone
         ascii_bytes = layer.text.encode("ascii", "replace")
         if not _GATE.search(ascii_bytes):
             break
         found.extend(_guesses(layer, ascii_bytes))
-        encoded = runs(layer.text, ascii_bytes)
+        encoded, within = runs_within(layer.text, ascii_bytes)
+        if within:
+            found.append(spliced(layer, within))
         if not encoded:
             break
         layer = spliced(layer, encoded)
         found.append(layer)
     return found
+
+
+def _uncontrolled(layer: Reading) -> Reading | None:
+    """The layer without control characters; None where it has none but what parts two windows."""
+    text = layer.text
+    if not _CONTROL.search(text):
+        return None
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    for match in _CONTROLS.finditer(text):
+        if match[1] is None:
+            pieces.append((at, match.start()))
+            at = match.end()
+    if not pieces:
+        return None
+    pieces.append((at, len(text)))
+
+    def sides() -> tuple[list[int], list[int]]:
+        starts = [point for begin, end in pieces for point in range(begin, end)]
+        return starts, [point + 1 for point in starts]
+
+    return composed(layer, "".join(text[begin:end] for begin, end in pieces), "controls", sides)
 
 
 def _folded(layer: Reading) -> Reading | None:
@@ -130,10 +175,24 @@ def _guesses(layer: Reading, ascii_bytes: bytes) -> list[Reading]:
         if stem in lowered:
             found.append(_backwards(layer))
             break
-    for runs_found in (letters(layer.text, ascii_bytes), glued(layer.text, lowered)):
-        if runs_found:
-            found.append(spliced(layer, runs_found))
+    found.extend(
+        spliced(layer, runs_found) for runs_found in _regrouped(layer.text, ascii_bytes, lowered) if runs_found
+    )
     return found
+
+
+def _regrouped(text: str, ascii_bytes: bytes, lowered: bytes) -> Iterator[list[Run]]:
+    """Letters, words, lines and numbers put together or taken apart."""
+    yield letters(text, ascii_bytes)
+    yield glued(text, lowered)
+    if b"<" in lowered:
+        yield tags(text)
+    if _COUNTED.search(ascii_bytes):
+        yield numbers(text)
+    if _IN_GROUPS.search(ascii_bytes):
+        yield groups(text, ascii_bytes)
+    if _AT_LINE_END.search(ascii_bytes):
+        yield wraps(text)
 
 
 def _backwards(layer: Reading) -> Reading:

@@ -12,7 +12,7 @@ import msgspec
 
 from sigmaguard.detector import Passage
 from sigmaguard.digests import Digests, content_digest
-from sigmaguard.fold import readings
+from sigmaguard.fold import UNSTREAMED, readings
 from sigmaguard.joined import Joined, beside, seams, take_back
 from sigmaguard.memory import Prefix, Remembered, VerdictMemory
 from sigmaguard.model import Direction, Fault, FaultSource, Finding, Origin, Outcome, Segment, Timing
@@ -23,16 +23,14 @@ LEAST_PREFIX = 2  # a single text is remembered by itself
 MOST_PLACES = 256  # findings kept of one beginning
 Place = tuple[int, Finding, int]  # the segment it is in, the finding, the last segment it needs
 SCORED_FAMILIES = ("injection.", "jailbreak.")
-# Read only where a word somewhere in the text gives them away, so a stream could not read them alike
-_CIPHERS = ("rot13", "leet", "reversed")
 
 
 def views(text: str, direction: Direction) -> tuple[Reading, ...]:
-    """The readings that detectors look at: all of a request's text, of an answer's all but ciphers."""
+    """The readings that detectors look at: all of a request's, of an answer's those that a stream gives too."""
     every = readings(text)
     if direction is Direction.INPUT or len(every) == 1:
         return every
-    return tuple(one for one in every if not one.kind.endswith(_CIPHERS))
+    return tuple(one for one in every if not one.kind.endswith(UNSTREAMED))
 
 
 @dataclass(slots=True, eq=False)

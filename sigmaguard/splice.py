@@ -10,7 +10,7 @@ from sigmaguard.decoding import Run
 from sigmaguard.reading import Reading
 
 CONTEXT = 256  # code points kept around a decoded run: a phrase that begins in plain text ends in it
-_APART = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grows over the gap
+SEAM = "\n" + "\x00" * 8 + "\n"  # between two windows, so that no phrase grows over the gap
 
 Sides = tuple[Sequence[int], Sequence[int]]  # where each code point's source starts, and where it ends
 
@@ -54,8 +54,11 @@ class _Side(Sequence[int]):
         return self._way.sides()[self._at][index]
 
 
-def composed(layer: Reading, text: str, kind: str, work_out: Callable[[], Sides]) -> Reading:
-    """A reading made from a layer; `work_out` gives each code point's span in the layer's own text."""
+def composed(layer: Reading, text: str, kind: str, work_out: Callable[[], Sides], *, adds: bool = True) -> Reading:
+    """A reading made from a layer; `work_out` gives each code point's span in the layer's own text.
+
+    `adds` tells whether `kind` comes on top of the layer's.
+    """
 
     def through() -> Sides:
         starts, ends = work_out()
@@ -66,7 +69,7 @@ def composed(layer: Reading, text: str, kind: str, work_out: Callable[[], Sides]
         return [below_starts[at] for at in starts], [below_ends[at - 1] for at in ends]
 
     way = _Way(len(text), through)
-    return Reading(text, kind_of(layer, kind), _Side(way, 0), _Side(way, 1))
+    return Reading(text, kind_of(layer, kind) if adds else kind, _Side(way, 0), _Side(way, 1))
 
 
 def kind_of(layer: Reading, kind: str) -> str:
@@ -81,7 +84,7 @@ def spliced(layer: Reading, runs: Sequence[Run]) -> Reading:
     at = max(0, runs[0].start - CONTEXT)
     for run in runs:
         if run.start - at > 2 * CONTEXT:
-            pieces += (text[at : at + CONTEXT], _APART)
+            pieces += (text[at : at + CONTEXT], SEAM)
             at = run.start - CONTEXT
         pieces += (text[at : run.start], run.text)
         at = run.end
@@ -103,8 +106,8 @@ def _sides(size: int, runs: Sequence[Run]) -> Sides:
     for run in runs:
         if run.start - at > 2 * CONTEXT:
             copy(at, at + CONTEXT)
-            starts.extend([at + CONTEXT] * len(_APART))
-            ends.extend([run.start - CONTEXT] * len(_APART))
+            starts.extend([at + CONTEXT] * len(SEAM))
+            ends.extend([run.start - CONTEXT] * len(SEAM))
             at = run.start - CONTEXT
         copy(at, run.start)
         count = len(run.text)

@@ -22,6 +22,7 @@ from sigmaguard.outline import EDGE, outline
 from sigmaguard.policy.pack import Rule
 from sigmaguard.prefilter import prefilter
 from sigmaguard.reading import Reading
+from sigmaguard.splice import SEAM, composed
 
 LONGEST = 240  # code points a phrase may span, what tells a mention included; joined texts reach 256 to either side
 _LONGEST_KEYWORD = 40
@@ -36,7 +37,7 @@ HIDDEN = 0.9  # the least score of a phrase that someone took the trouble to enc
 TAGS = ("OWASP:LLM01:2025", "ATLAS:AML.T0051")
 
 _STRANGERS = frozenset({Origin.DOCUMENT, Origin.TOOL_RESULT, Origin.TOOL_DEFINITION, Origin.TOOL_CALL})
-_HIDING = frozenset({"base64", "base32", "hex", "binary", "rot13", "leet", "reversed", "spaced"})
+_HIDING = frozenset({"base64", "base32", "hex", "binary", "rot13", "leet", "reversed", "spaced", "decimal", "grouped"})
 _MARKED_LETTERS = {"ä": "(?:ä|ae?)", "ö": "(?:ö|oe?)", "ü": "(?:ü|ue?)", "ß": "(?:ß|ss)"} | {
     marked: f"[{marked}{plain}]" for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)
 }
@@ -49,6 +50,11 @@ _SPELLINGS = {
 } | {marked: (marked, plain) for marked, plain in zip("áàâéèêëíìîïóòôúùûñç", "aaaeeeeiiiiooouuunc", strict=True)}
 _GAP = r"[\W_]{1,6}"
 _ANY = rf"(?:(?:[^\W_]|['’-]){{1,24}}+{_GAP}){{0,3}}"
+_WIDEST_GAP = 6
+# More than a gap, between words; what parts two windows of a reading must stay as wide as it is
+_PADDING = re.compile(rf"[\W_]{{{_WIDEST_GAP + 1},}}+")
+_PADDED_END = re.compile(r"[\W_]{1,6}\Z")
+_PADDED_TAIL = 4_096  # code points of a growing text in which padding is taken out
 _EDGE = r"(?:(?<![^\W_])|(?![^\W_]))"  # as \b, but an underscore parts words too
 
 _APOSTROPHE = "['’´`]?"
@@ -195,12 +201,52 @@ class Phrases:
         """Code point from which a phrase could begin or still grow."""
         first = max(0, len(text) - LONGEST - _LONGEST_KEYWORD)
         tail = lower(text[first:])
+        if _PADDING.search(tail):
+            return self._hold_padded(text)
+        return first + self._held(tail)
+
+    def _hold_padded(self, text: str) -> int:
+        """The same where padding makes a phrase as long as it likes."""
+        first = max(0, len(text) - _PADDED_TAIL)
+        while first > 0 and len(text) - first < 2 * _PADDED_TAIL and not text[first].isalnum():
+            first -= 1
+        tail, kept = unpadded(Reading(text[first:]), lower(text[first:]))
+        begin = max(0, len(kept) - LONGEST - _LONGEST_KEYWORD)
+        at = begin + self._held(kept[begin:])
+        # padding at the end may go on, and then looks otherwise
+        ending = _PADDED_END.search(kept)
+        at = min(at, ending.start()) if ending else at
+        return first + (tail.source(at, at)[0] if at < len(kept) else len(text) - first)
+
+    def _held(self, tail: str) -> int:
         size = len(tail)
         limit = self._keywords.unfinished(tail)
         for at, phrases in self._keywords.find(tail):
             if at < limit and any(at + phrase.limit > size for phrase in phrases):
                 limit = at
-        return first + limit
+        return limit
+
+
+def unpadded(reading: Reading, lowered: str) -> tuple[Reading, str]:
+    """The reading and its text in lower case (as long) without padding between words: of it the ends stay."""
+    if not _PADDING.search(lowered):
+        return reading, lowered
+    half = _WIDEST_GAP // 2
+    cuts = [
+        (match.start() + half, match.end() - half) for match in _PADDING.finditer(lowered) if SEAM not in match.group()
+    ]
+    if not cuts:
+        return reading, lowered
+    begins = [0, *(end for _, end in cuts)]
+    ends = [*(start for start, _ in cuts), len(lowered)]
+    kept = list(zip(begins, ends, strict=True))
+
+    def sides() -> tuple[list[int], list[int]]:
+        starts = [point for begin, end in kept for point in range(begin, end)]
+        return starts, [point + 1 for point in starts]
+
+    less = "".join(lowered[begin:end] for begin, end in kept)
+    return composed(reading, less, reading.kind, sides, adds=False), less
 
 
 class _Look:
@@ -210,8 +256,7 @@ class _Look:
 
     def __init__(self, passage: Passage, reading: Reading) -> None:
         kinds = reading.kind.split("+")
-        self.reading = reading
-        self.lowered = lower(reading.text)
+        self.reading, self.lowered = unpadded(reading, lower(reading.text))
         self.spaced = "spaced" in kinds
         self.squeezed = self.spaced or passage.is_joined
         self.hidden = not _HIDING.isdisjoint(kinds)

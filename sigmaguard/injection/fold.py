@@ -15,7 +15,9 @@ import msgspec
 _LOOKALIKES = (
     "аaАAвbВBеeЕEкkКKмmМMнhНHоoОOрpРPсcСCтtТTуyУYхxХXіiІIјjЈJѕsЅSԁdԛqԝwһhӏlҮYүyґrпnгrѵv"
     "αaΑAβbΒBεeΕEηnΗHιiΙIκkΚKμuΜMνvΝNοoΟOρpΡPτtΤTυuΥYχxΧXζzΖZγyωwσo"
-    "օoոnսuցgհhյjկlԍgǀlɡgɑaıiℓlǃ!ɩi"
+    "օoոnռnսuցgհhյjկlաwզqգqքfՕOՍUՏSԼLԍgǀlɡgɑaıiℓlǃ!ɩi"
+    "ᎠDᎡRᎢTᎥiᎪAᎫJᎬEᎳWᎷMᎻHᏀGᎩYᏚSᏙVᏞLᏟCᏢPᏦKᏧdᏒRᏔWᏃZᏏbᏴBᏳGᎽYᏂhᏮ6"
+    "ꓐBꓑPꓓDꓔTꓖGꓗKꓙJꓚCꓜZꓝFꓟMꓠNꓡLꓢSꓣRꓦVꓧHꓪWꓫXꓬYꓮAꓰEꓲIꓳOꓴU"
 )
 _CONFUSABLE = dict(zip(_LOOKALIKES[::2], _LOOKALIKES[1::2], strict=True))
 _TO_LATIN = str.maketrans(_CONFUSABLE)

@@ -55,6 +55,10 @@ def _each(form: str) -> Callable[[str], str]:
     return lambda text: "".join(form.format(byte) for byte in text.encode())
 
 
+def _in_pieces(text: str, size: int, gap: str) -> str:
+    return gap.join(text[at : at + size] for at in range(0, len(text), size))
+
+
 def _cyrillic(text: str) -> str:
     return text.translate(str.maketrans("aeopcxyAEOPCHTKMB", "аеорсхуАЕОРСНТКМВ"))
 
@@ -145,6 +149,40 @@ EVASIONS: dict[str, Callable[[str], str]] = {
         _base64("nothing to see here, move on") * 20 + " %41&#65;\\u0041 " * 50 + _base64(text)
     ),
     "zero width inside base64": lambda text: "\u200b".join(_base64(text)),
+    "400 blanks between words": lambda text: text.replace(" ", " " * 400),
+    "eleven line breaks between words": lambda text: text.replace(" ", "\n" * 11),
+    "invisible junk between words": lambda text: text.replace(" ", " " + "\u200b\u200c" * 40 + " "),
+    "signs between words": lambda text: text.replace(" ", " -=*" * 30 + " "),
+    "smileys between words": lambda text: text.replace(" ", "😀" * 9),
+    "comment with a bracket inside words": lambda text: text.replace("n", "<!-- < -->n"),
+    "long comment inside words": lambda text: text.replace("n", f"<!-- {'the weather is fine ' * 40}-->n"),
+    "attribute with a bracket inside words": lambda text: text.replace("n", "<i a='>'>n"),
+    "empty tags between all letters": "<b></b>".join,
+    "long tag name inside words": lambda text: text.replace("n", "<my-very-long-element></my-very-long-element>n"),
+    "processing instruction inside words": lambda text: text.replace("n", "<?x?>n"),
+    "entity inside a comment": lambda text: f"<!-- {text.replace('n', '&#110;')} -->",
+    "tags inside a comment": lambda text: f"<p><!-- {text.replace('n', '<b></b>n')} --></p>",
+    "base64 in an attribute": lambda text: f'<img alt="{_base64(text)}">',
+    "decimal entities with zeros": _each("&#{:010d};"),
+    "escapes in braces with zeros": _each("\\u{{{:010x}}}"),
+    "hex escapes in braces": _each("\\x{{{:x}}}"),
+    "quoted printable in small letters": _each("={:02x}"),
+    "quoted printable over lines": lambda text: text.replace("gn", "g=\nn").replace("yst", "y=\r\nst"),
+    "0x without gaps": _each("0x{:02x}"),
+    "decimal numbers": lambda text: ", ".join(str(byte) for byte in text.encode()),
+    "CSS escapes": _each("\\{:x} "),
+    "CSS escapes of six digits": _each("\\{:06x}"),
+    "base64 in short lines": lambda text: _in_pieces(_base64(text), 20, "\n"),
+    "base64 in groups of four": lambda text: _in_pieces(_base64(text), 4, " "),
+    "backspace inside words": lambda text: text.replace("n", "\bn"),
+    "NUL between all letters": "\0".join,
+    "terminal colours inside words": lambda text: text.replace("n", "\x1b[1mn\x1b[0m"),
+    "next line inside words": lambda text: text.replace("n", "\x85n"),
+    "Cherokee look-alikes": lambda text: text.upper().translate(str.maketrans("DRTAEWMHGSVLCPKZ", "ᎠᎡᎢᎪᎬᎳᎷᎻᏀᏚᏙᏞᏟᏢᏦᏃ")),
+    "Lisu look-alikes": lambda text: text.upper().translate(str.maketrans("BPDTGKNLSRVAEIOU", "ꓐꓑꓓꓔꓖꓗꓠꓡꓢꓣꓦꓮꓰꓲꓳꓴ")),
+    "Armenian look-alikes": lambda text: text.translate(str.maketrans("onughw", "օոսցհա")),
+    "hyphens at line ends": lambda text: text.replace("gn", "g-\nn").replace("yst", "y-\r\n  st"),
+    **{f"`{sign}` between all letters": sign.join for sign in "_./\\+:=#&^;'\""},
     "percent in base64 in hex": lambda text: _base64(urllib.parse.quote(text)).encode().hex(),
 }
 
