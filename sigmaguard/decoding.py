@@ -91,6 +91,11 @@ def runs(text: str, ascii_bytes: bytes) -> list[Run]:
     return runs_within(text, ascii_bytes)[0]
 
 
+def markup(text: str) -> list[tuple[int, int]]:
+    """Where simple tags and short comments stand, which `runs` leaves out already."""
+    return [match.span() for match in _TAG.finditer(text)]
+
+
 def runs_within(text: str, ascii_bytes: bytes) -> tuple[list[Run], list[Run]]:
     """Every encoded run of `text`, in order, none overlapping; and those that stand inside its markup.
 

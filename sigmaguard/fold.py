@@ -12,7 +12,7 @@ words taken apart. What it cannot do: ciphers with a key, other rotations, anyth
 import re
 from collections.abc import Iterator
 
-from sigmaguard.decoding import Run, letters, runs_within
+from sigmaguard.decoding import Run, letters, markup, runs_within
 from sigmaguard.disguises import groups, numbers, tags, wraps
 from sigmaguard.gate import gate
 from sigmaguard.glued import glued
@@ -91,6 +91,7 @@ _CONTROLS = re.compile(
     r"|\x1b\[[0-9;:]{0,32}+[mKJH]|\x1b\][^\x07\x1b\s]{0,256}+(?:\x07|\x1b\\)|[\x00-\x08\x0e-\x1f\x7f-\x9f]+"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_CONTROL_BYTES = bytes((*range(0x09), *range(0x0E, 0x20), 0x7F))
 _PREFILTER = prefilter((*(Outline(one, ignores_case=True) for one in _DISGUISES), Outline(_BYTES)))
 
 
@@ -128,7 +129,11 @@ def _every(layer: Reading) -> list[Reading]:
 def _uncontrolled(layer: Reading) -> Reading | None:
     """The layer without control characters; None where it has none but what parts two windows."""
     text = layer.text
-    if not _CONTROL.search(text):
+    if text.isascii():  # told at memory speed
+        ascii_bytes = text.encode()
+        if len(ascii_bytes.translate(None, _CONTROL_BYTES)) == len(ascii_bytes):
+            return None
+    elif not _CONTROL.search(text):
         return None
     pieces: list[tuple[int, int]] = []
     at = 0
@@ -186,7 +191,9 @@ def _regrouped(text: str, ascii_bytes: bytes, lowered: bytes) -> Iterator[list[R
     yield letters(text, ascii_bytes)
     yield glued(text, lowered)
     if b"<" in lowered:
-        yield tags(text)
+        found = tags(text)
+        if [(run.start, run.end) for run in found] != markup(text):
+            yield found
     if _COUNTED.search(ascii_bytes):
         yield numbers(text)
     if _IN_GROUPS.search(ascii_bytes):

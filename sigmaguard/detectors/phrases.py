@@ -9,7 +9,7 @@ What it cannot do: understand. An order in words that no rule has is the classif
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -53,6 +53,10 @@ _ANY = rf"(?:(?:[^\W_]|['’-]){{1,24}}+{_GAP}){{0,3}}"
 _WIDEST_GAP = 6
 # More than a gap, between words; what parts two windows of a reading must stay as wide as it is
 _PADDING = re.compile(rf"[\W_]{{{_WIDEST_GAP + 1},}}+")
+# The same at memory speed, for nearly all texts have none: letters and digits as `w`, all else as a blank
+_AS_PADDING = bytes(ord("w") if chr(byte).isalnum() and byte < 128 else ord(" ") for byte in range(256))
+_LEAST_PADDING = b" " * (_WIDEST_GAP + 1)
+_BLANKS = re.compile(rb" {%d,}+" % (_WIDEST_GAP + 1))
 _PADDED_END = re.compile(r"[\W_]{1,6}\Z")
 _PADDED_TAIL = 4_096  # code points of a growing text in which padding is taken out
 _EDGE = r"(?:(?<![^\W_])|(?![^\W_]))"  # as \b, but an underscore parts words too
@@ -201,7 +205,7 @@ class Phrases:
         """Code point from which a phrase could begin or still grow."""
         first = max(0, len(text) - LONGEST - _LONGEST_KEYWORD)
         tail = lower(text[first:])
-        if _PADDING.search(tail):
+        if _may_be_padded(tail):
             return self._hold_padded(text)
         return first + self._held(tail)
 
@@ -227,14 +231,24 @@ class Phrases:
         return limit
 
 
+def _may_be_padded(text: str) -> bool:
+    """Whether so much stands between two words that a phrase would not reach over it; a foreign letter counts too."""
+    return _LEAST_PADDING in text.encode("ascii", "replace").translate(_AS_PADDING)
+
+
+def _paddings(text: str) -> Iterator[tuple[int, int]]:
+    seen = text.encode("ascii", "replace").translate(_AS_PADDING)
+    if _LEAST_PADDING in seen:
+        spans = [match.span() for match in _BLANKS.finditer(seen)]
+        if not text.isascii():
+            spans = [match.span() for span in spans for match in _PADDING.finditer(text, *span)]
+        yield from (spans if SEAM not in text else [span for span in spans if SEAM not in text[slice(*span)]])
+
+
 def unpadded(reading: Reading, lowered: str) -> tuple[Reading, str]:
     """The reading and its text in lower case (as long) without padding between words: of it the ends stay."""
-    if not _PADDING.search(lowered):
-        return reading, lowered
     half = _WIDEST_GAP // 2
-    cuts = [
-        (match.start() + half, match.end() - half) for match in _PADDING.finditer(lowered) if SEAM not in match.group()
-    ]
+    cuts = [(start + half, end - half) for start, end in _paddings(lowered)]
     if not cuts:
         return reading, lowered
     begins = [0, *(end for _, end in cuts)]
