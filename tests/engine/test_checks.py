@@ -20,6 +20,7 @@ GOOD = {
     "basic_auth": base64.b64encode(b"anna:correct horse").decode(),
     "pypi": "pypi-" + base64.urlsafe_b64encode(b"\x02\x01\x08" + b"pypi." + b"org\x02\x04abcd").decode(),
     "base64_json": base64.b64encode(b'{"k":"v"}').decode(),
+    "generated": "q8Zr3vWx0LmT",
     "pem": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIFake000000000000000000000000\n-----END PRIVATE KEY-----",
 }
 BAD = {
@@ -40,6 +41,7 @@ BAD = {
     "not_placeholder": ["aaaaaaaaaa", "<token>", "${TOKEN}", "your-key", "changeme", "1234567890"],
     "random": ["get_user_token", "123e4567-e89b-42d3-a456-556642440000", "123456789012", "<token>"],
     "password": ["str", "getpass.getpass()", "self.password", "/etc/passwd", "Pflichtfeld", "https://a/b1", "!vault"],
+    "generated": ["", "Sommer2024! ", "getUserToken2", "k9#lavendel", "123E4567-e89b-42d3-a456-556642440000", "<Token1>"],
     "login_password": ["password", "Postgres", "$PASS", "{pw}"],
 }
 

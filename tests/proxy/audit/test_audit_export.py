@@ -193,13 +193,13 @@ async def test_a_database_that_is_down_loses_nothing(tmp_path: Path, database_ur
         await log.flush(0.5)
     await until(log.degraded)  # a slow machine's shipper may only now have tried
     assert log.degraded() == ["audit"]
-    waiting, lag_s = log.backlog()
+    waiting, lag_s, _ = log.backlog()
     assert waiting > 0 and lag_s > 0
     database = open_database(database_url)
     await migrate(database)
     await log.flush(20)
     await log.stop()
-    assert log.degraded() == [] and log.backlog() == (0, 0.0)
+    assert log.degraded() == [] and log.backlog() == (0, 0.0, 0)
     found = [record.id async for page in Reader(database).records("default") for record in page]
     assert found == [record.exchange for record in records]
     assert records[0].exchange not in errors.getvalue()
