@@ -149,10 +149,13 @@ class Inspection:
         # in the order of the texts: what an early seam shows is never put down to a later one
         for joined, findings in sorted(self._across, key=_last):
             needs = _last((joined, findings))
-            for place in take_back(joined, findings):
-                if place not in placed:  # several seams show the same
-                    placed.add(place)
-                    self._place(*place, needs)
+            for pieces in take_back(joined, findings):
+                if any(_is_surer(own.get((index, piece.detector), ()), piece) for index, piece in pieces):
+                    continue  # a key that ends its text, which the next text's first word only seems to prolong
+                for place in pieces:
+                    if place not in placed:  # several seams show the same
+                        placed.add(place)
+                        self._place(*place, needs)
             for index, finding in beside(joined, findings):
                 others = own.setdefault((index, finding.detector), [])
                 if not any(_says_as_much(other, finding) for other in others):
@@ -298,6 +301,11 @@ NOTHING = Remembered((), 0.0)
 def _says_as_much(one: Finding, other: Finding) -> bool:
     """Whether a finding overlaps another and is at least as sure."""
     return one.start < other.end and other.start < one.end and one.score >= other.score
+
+
+def _is_surer(own: Sequence[Finding], piece: Finding) -> bool:
+    """Whether what a text shows by itself holds all that a finding across a seam has of it, and says so more surely."""
+    return any(one.start <= piece.start and piece.end <= one.end and one.score > piece.score for one in own)
 
 
 def _last(across: tuple[Joined, Sequence[Finding]]) -> int:

@@ -130,8 +130,8 @@ def _laid(text: str, parts: Sequence[Part], head: str, last: Part, origin: Origi
         yield Joined(f"{text} {head}", origin, (*parts, Part(-1, 0, 1), last), within)
 
 
-def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int, Finding]]:
-    """Findings that cross a seam, as one finding in each segment they touch: (segment index, finding).
+def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[list[tuple[int, Finding]]]:
+    """Each finding that crosses a seam, as one finding in each segment it touches: (segment index, finding).
 
     Those inside one part are dropped: the segment's own inspection sees them, and `beside` what it does not.
     """
@@ -139,13 +139,15 @@ def take_back(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int
     for finding, first, last in _located(joined, starts, findings):
         if first == last:
             continue
+        pieces: list[tuple[int, Finding]] = []
         for at in range(first, last + 1):
             part = joined.parts[at]
             if part.index < 0:
                 continue
             begin = max(finding.start, starts[at]) - starts[at] + part.start
             end = min(finding.end, starts[at + 1]) - starts[at] + part.start
-            yield part.index, msgspec.structs.replace(finding, start=begin, end=end)
+            pieces.append((part.index, msgspec.structs.replace(finding, start=begin, end=end)))
+        yield pieces
 
 
 def beside(joined: Joined, findings: Iterable[Finding]) -> Iterator[tuple[int, Finding]]:

@@ -127,7 +127,7 @@ async def exposed(plane: DataPlane, observing: Observing) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    observing.watch(plane, lambda: (3, 1.5))
+    observing.watch(plane, lambda: (3, 1.5, 0))
     try:
         yield runner.addresses[0][1]
     finally:

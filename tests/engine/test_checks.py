@@ -41,7 +41,14 @@ BAD = {
     "not_placeholder": ["aaaaaaaaaa", "<token>", "${TOKEN}", "your-key", "changeme", "1234567890"],
     "random": ["get_user_token", "123e4567-e89b-42d3-a456-556642440000", "123456789012", "<token>"],
     "password": ["str", "getpass.getpass()", "self.password", "/etc/passwd", "Pflichtfeld", "https://a/b1", "!vault"],
-    "generated": ["", "Sommer2024! ", "getUserToken2", "k9#lavendel", "123E4567-e89b-42d3-a456-556642440000", "<Token1>"],
+    "generated": [
+        "",
+        "Sommer2024! ",
+        "getUserToken2",
+        "k9#lavendel",
+        "123E4567-e89b-42d3-a456-556642440000",
+        "<Token1>",
+    ],
     "login_password": ["password", "Postgres", "$PASS", "{pw}"],
 }
 

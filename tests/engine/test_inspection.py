@@ -141,6 +141,27 @@ def test_a_word_split_over_neighbours_is_found(parts: list[str], is_one_message:
         assert covered == "swordfish"
 
 
+class SureAndGuess(Words):
+    """A known key for sure, and any run of letters from it on as a guess."""
+
+    def _find(self, passage: Passage) -> list[Finding]:
+        text = passage.readings[0].text
+        at = text.find("key-abc")
+        if at < 0:
+            return []
+        sure = Finding("leak.sure", self.name, at, at + 7, 0.9)
+        end = next((place for place in range(at + 7, len(text)) if not text[place].isalnum()), len(text))
+        return [sure] if end == at + 7 else [sure, Finding("leak.guess", self.name, at, end, 0.7)]
+
+
+def test_what_a_text_shows_for_sure_is_not_prolonged_into_the_next() -> None:
+    """The field behind a token, such as a block's type, is no part of it."""
+    finder = active(SureAndGuess({}, "leaks"))
+    segments = [Segment("/0/text", Origin.TOOL_RESULT, "token key-abc"), Segment("/0/type", Origin.TOOL_RESULT, "text")]
+
+    assert spans(inspect(policy_of(finder), *segments)) == [("leak.sure", "/0/text", 6, 13)]
+
+
 def test_only_the_origin_itself_is_joined() -> None:
     finder = active(Words({"swordfish": "test.bad"}, "phrases"))
     apart = [
