@@ -14,7 +14,9 @@ from sigmaguard_proxy.encoding import decode_body, encoding_of
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault
 
-DECODE_BYTES = 32 * 1024  # up to 5,000 fields of some 5 us each; larger bodies are decoded and edited beside the loop
+LIGHT_BYTES = 32 * 1024  # up to 5,000 fields of some 5 us each
+HEAVY_BYTES = 1024 * 1024
+HEAVY_QUOTES = 8_192  # some 2,000 fields and their texts; a prompt of 100 KB of code has half as many
 BODY_TIMEOUT_S = 60.0  # a caller that needs longer to send one body is not going to
 
 
@@ -93,6 +95,18 @@ async def large_binary(request: web.BaseRequest, limit_bytes: int) -> bytes:
     if not is_binary_start(start, request.headers.get("Content-Type", "")):
         raise too_large(limit_bytes)
     return start
+
+
+def is_heavy(body: bytes) -> bool:
+    """Whether a body is decoded and edited beside the event loop, which costs a wait for the interpreter.
+
+    What holds up the loop is many fields rather than long texts, so their quotes are counted, at memory speed.
+    """
+    size = len(body)
+    if size <= LIGHT_BYTES:
+        return False
+    # compressed bodies and forms do not show what they hold
+    return size > HEAVY_BYTES or body[:1] not in (b"{", b"[") or body.count(b'"') > HEAVY_QUOTES
 
 
 def _read_unknown(exchange: Exchange, codec: GenericCodec, content_type: str) -> None:

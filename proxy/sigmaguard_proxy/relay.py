@@ -17,7 +17,7 @@ from sigmaguard.wire.body import apply_edits, encode_edits, parse_body
 from sigmaguard.wire.codec import Edit
 from sigmaguard.wire.generic import GenericCodec
 from sigmaguard.wire.lines import is_lines_type
-from sigmaguard_proxy.accepting import DECODE_BYTES
+from sigmaguard_proxy.accepting import is_heavy
 from sigmaguard_proxy.acting import mask_answer, restore_edits, with_kept
 from sigmaguard_proxy.answering import Outgoing
 from sigmaguard_proxy.encoding import decode_body
@@ -149,7 +149,7 @@ class Relay:
         since = perf_counter()
         edited: bytes | None = None
         if verdict.action is Action.MASK or exchange.vault:
-            if len(body) > DECODE_BYTES:  # it may hold thousands of values
+            if is_heavy(body):  # it may hold thousands of values
                 edited = await asyncio.to_thread(self._edited, exchange, verdict, plain, parsed, segments)
             else:
                 edited = self._edited(exchange, verdict, plain, parsed, segments)
@@ -174,8 +174,8 @@ class Relay:
         return without_repeats(encode_edits(plain, edits), edits)
 
     async def _decoded(self, exchange: Exchange, answer: Answer, body: bytes) -> tuple[bytes, object, list[Segment]]:
-        """The same as `_decode`, beside the loop where an answer is large."""
-        if len(body) > DECODE_BYTES:
+        """The same as `_decode`, beside the loop where an answer is heavy."""
+        if is_heavy(body):
             return await asyncio.to_thread(self._decode, exchange, answer, body)
         return self._decode(exchange, answer, body)
 

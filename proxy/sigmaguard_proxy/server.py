@@ -15,10 +15,10 @@ from sigmaguard.wire.body import encode_edits
 from sigmaguard.wire.codec import Refusal
 from sigmaguard.wire.generic import GenericCodec
 from sigmaguard_proxy.accepting import (
-    DECODE_BYTES,
     continued,
     decode,
     go_on,
+    is_heavy,
     large_binary,
     read_body,
     too_large,
@@ -237,7 +237,7 @@ class Proxy:
         """What cannot be decoded is refused, or passes where the policy fails open or only watches."""
         since = time.perf_counter()
         try:
-            if len(exchange.raw) > DECODE_BYTES:
+            if is_heavy(exchange.raw):
                 await asyncio.to_thread(decode, exchange)
             else:
                 decode(exchange)
@@ -286,7 +286,7 @@ class Proxy:
         if verdict.action is not Action.MASK:
             return exchange.raw
         since = time.perf_counter()
-        if len(exchange.raw) > DECODE_BYTES:  # it may hold thousands of values
+        if is_heavy(exchange.raw):  # it may hold thousands of values
             body = await asyncio.to_thread(self._masked, exchange, verdict)
         else:
             body = self._masked(exchange, verdict)

@@ -1,5 +1,8 @@
 """Large bodies, through a real proxy: whatever takes long for them is done beside the event loop."""
 
+import gzip
+import json
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +12,7 @@ import pytest
 import sigmaguard_proxy.relay as relay
 import sigmaguard_proxy.server as server
 from sigmaguard.memory import VerdictMemory
-from sigmaguard_proxy.accepting import decode
+from sigmaguard_proxy.accepting import decode, is_heavy
 from sigmaguard_proxy.acting import mask_request, restore_edits
 from tests.engine.fakes import blocks, masks, policy_of
 from tests.proxy.scripted import Connection, Received, chat, completion, gateway, whole
@@ -47,6 +50,16 @@ async def test_a_large_body_is_handled_beside_the_loop(count: int, monkeypatch: 
         assert answer.headers["x-sigmaguard-verdict"] == "mask"
     assert {what for what, _ in places} == {"decode", "mask", "restore", "look up", "remember"}
     assert {is_on_loop for _, is_on_loop in places} == {count < MANY}
+
+
+def test_fields_make_a_body_heavy_not_the_length_of_its_texts() -> None:
+    said = json.dumps({"messages": [{"role": "user", "content": "def f(x):\n    return x\n" * 8_000}]}).encode()
+    keyed = json.dumps({"metadata": dict.fromkeys(map(str, range(8_000)), "v")}).encode()
+
+    assert not is_heavy(said)
+    assert is_heavy(keyed)
+    assert is_heavy(gzip.compress(random.Random(1).randbytes(100_000)))
+    assert is_heavy(b'{"x": "' + b"x" * 2_000_000 + b'"}')
 
 
 async def test_what_is_bad_in_a_large_body_is_blocked_and_what_cannot_be_read_refused() -> None:
