@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import product
 
 from sigmaguard.decoding import Run, decoded, legible
+from sigmaguard.taken import Taken
 
 LEAST_PROSE = 0.8  # the part of letters and blanks in what numbers say: most tables of numbers say something
 MOST_DROPPED = 4  # words before a base64 text that are as wide as its groups
@@ -75,10 +76,11 @@ def groups(text: str, ascii_bytes: bytes) -> list[Run]:
     widths = {len(line.group()) for line in _LINE.finditer(text)} if _LINES.search(ascii_bytes) else set[int]()
     wanted = [(width, 2) for width in sorted(widths, reverse=True)[:4]]
     found: list[Run] = []
+    taken = Taken()
     for width, least in (*wanted, *_NARROW):
         for match in _pattern(width, least).finditer(text):
             run = _joined(text, match.start(), match.end(), least)
-            if run and all(run.start >= other.end or run.end <= other.start for other in found):
+            if run and taken.take(run.start, run.end):
                 found.append(run)
     return sorted(found, key=lambda run: run.start)
 

@@ -51,7 +51,7 @@ class Issued:
 
     def found(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Where which value belongs: spans in order, not overlapping."""
-        spans = [(*match.span(), value) for match, value in self._placeholders(text)]
+        spans = [(_begin(match), match.end(), value) for match, value in self._placeholders(text)]
         if self._literals:
             spans += [(*match.span(), self.stand_ins[match[0]]) for match in self._literals.finditer(text)]
             spans.sort()
@@ -127,6 +127,14 @@ def _normal(body: str) -> str:
 
 
 Span = tuple[int, int]
+
+
+def _begin(match: re.Match[str]) -> int:
+    """Where a placeholder begins: backslashes before it alone are the text's own, as in `C:\\Users\\<PERSON_1>`."""
+    said = match[0]
+    slashes = len(said) - len(said.lstrip("\\"))
+    is_escaped = not slashes or said[slashes] != "<" or said[-1] != ">" or said[-2] == "\\"
+    return match.start() if is_escaped else match.start() + slashes
 
 
 def restore_text(

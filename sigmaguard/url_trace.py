@@ -37,6 +37,7 @@ _ELSEWHERE = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[=:(,\[{]\s{0,4}\\{0,8}([\"'`])\s{0,4}\Z")
+_ATTRIBUTE = re.compile(r"=\s{0,4}\\{0,8}[\"'`]\s{0,4}\Z")
 _ANGLED = re.compile(r"[(:]\s{0,4}<\s{0,4}\Z")  # the one place of a URL in Markdown that may hold blanks
 
 # ASCII blanks only: a no-break space is part of a link's target in Markdown
@@ -95,7 +96,9 @@ class UrlTrace:
         if bare:
             start, end = bare.start(), bare.end() + 1
             before = data[max(0, start - _CONTEXT) : start]
-            self._ends = self._end_of(before)
+            # in prose and in values of JSON no client takes blanks for a part of it where no scheme is named
+            named = _ATTRIBUTE.search(before) or _ANGLED.search(before)
+            self._ends = self._end_of(before) if named else _RUN_JSON if self._is_json else _RUN
             # written as a plain URL, so that a list can allow it; behind a backslash a letter may be an escape's
             self._url = ("" if before.endswith("\\") else "tps://") + data[start:end]
             return end, end

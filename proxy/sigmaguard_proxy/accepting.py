@@ -85,7 +85,7 @@ async def large_binary(request: web.BaseRequest, limit_bytes: int) -> bytes:
     length = request.content_length
     if length is None or length <= limit_bytes:
         return b""
-    if request.headers.get("Content-Encoding"):
+    if "Content-Encoding" in request.headers:
         raise too_large(limit_bytes)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):

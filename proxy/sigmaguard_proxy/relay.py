@@ -90,6 +90,10 @@ class Relay:
             length = answer.content_length
             if not _has_text(exchange, answer) or (length or 0) > exchange.policy.limits.response_bytes:
                 return await self._pump(exchange, answer)
+            if length is None and isinstance(exchange.codec, GenericCodec) and "json" not in answer.content_type:
+                return await self._pump(
+                    exchange, answer
+                )  # it may be a stream without an end, which shadow must not hold
             body = await receive(exchange, answer, None)
             try:
                 _, parsed, segments = await self._decoded(exchange, answer, body)

@@ -103,8 +103,19 @@ class Proxy:
         if exchange.mode is not Mode.OFF:
             outcomes = tuple((name, Outcome.NOT_RUN) for name in exchange.policy.detectors)
             exchange.input.append(Verdict(Action.ALLOW, Action.ALLOW, exchange.mode, outcomes=outcomes))
+        if not exchange.who.models:
+            await self._limit(exchange)
+            return await self.relay.raw(exchange, await send_unread(self.services.outbound, exchange))
+        await self._read_model(exchange)
         await self._limit(exchange)
-        return await self.relay.raw(exchange, await send_unread(self.services.outbound, exchange))
+        return await self.relay.raw(exchange, await send(self.services.outbound, exchange, exchange.raw))
+
+    async def _read_model(self, exchange: Exchange) -> None:
+        """The body, for the model that it names and nothing else: a key for some models only holds in every mode."""
+        codec = exchange.codec
+        exchange.codec = codec or self.services.registry.unknown(anthropic=False)
+        await self._read(exchange)
+        exchange.codec, exchange.segments = codec, []
 
     async def _enforce(self, exchange: Exchange) -> web.StreamResponse:
         if isinstance(exchange.codec, GenericCodec):
@@ -142,7 +153,7 @@ class Proxy:
         """An upload that holds no text and is too large to keep: it goes on as it comes, its answer is read."""
         outcomes = tuple((name, Outcome.NOT_RUN) for name in exchange.policy.detectors)
         exchange.input.append(Verdict(Action.ALLOW, Action.ALLOW, exchange.mode, outcomes=outcomes))
-        await self._limit(exchange)
+        await self._limit(exchange, has_body=True)
         body = continued(start, exchange.request)
         return await self.relay.guarded(exchange, await send(self.services.outbound, exchange, body))
 
@@ -153,7 +164,7 @@ class Proxy:
             await self._decode(exchange)
         else:
             exchange.faults.append(too_large(limit).fault)
-        await self._limit(exchange)
+        await self._limit(exchange, has_body=not is_whole)
         body = exchange.raw if is_whole else continued(exchange.raw, request)
         task = self.services.tasks.spawn(send(self.services.outbound, exchange, body), name="forward")
         try:
@@ -248,10 +259,10 @@ class Proxy:
             exchange.segments = []
         exchange.clock("decode", since)
 
-    async def _limit(self, exchange: Exchange) -> None:
-        """Stage 4."""
+    async def _limit(self, exchange: Exchange, *, has_body: bool = False) -> None:
+        """Stage 4. `has_body` says that there is one although none of it was read."""
         identity = exchange.who
-        check_model(identity, exchange.model, has_body=bool(exchange.raw))
+        check_model(identity, exchange.model, has_body=has_body or bool(exchange.raw))
         if identity.limits is None:
             return
         since = time.perf_counter()

@@ -29,6 +29,7 @@ _DOCUMENTED = frozenset({
     "username", "mongo", "mongodb", "redis", "rabbitmq", "default", "foo", "bar", "baz", "abc", "123", "1234", "12345",
     "token", "x-oauth-basic", "x-access-token", "pw", "tiger", "pass123", "mypassword", "mypass", "test", "sa", "port",
 })  # fmt: skip
+_ADDRESS = re.compile(r"0x[0-9A-Fa-f]{40}\Z")  # of a blockchain: public, and what one calls a token there
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _PEM_BODY = re.compile(r"[A-Za-z0-9+/=]{16,}")
 
@@ -149,7 +150,7 @@ def not_placeholder(value: str) -> bool:
 
 def random_token(value: str) -> bool:
     """A generated token rather than a name, a path, a call or a stand-in."""
-    if not not_placeholder(value) or _UUID.fullmatch(value):
+    if not not_placeholder(value) or _UUID.fullmatch(value) or _ADDRESS.match(value):
         return False
     is_mixed = any(char.isdigit() for char in value) or classes(value) >= 3 or case_changes(value) >= len(value) // 4
     return is_mixed and not value.isdigit() and not is_wordlike(value)
@@ -173,6 +174,7 @@ def generated(value: str) -> bool:
         and password(value)
         and not is_wordlike(value)
         and _UUID.fullmatch(value) is None
+        and _ADDRESS.match(value) is None
     )
 
 

@@ -19,7 +19,7 @@ from sigmaguard.taken import Taken
 
 VERSION = "2"
 TAGS = ("LLM02:2025",)  # OWASP LLM 2025: sensitive information disclosure
-GUESSES = ("rot13", "leet", "reversed", "spaced")  # readings in which a number comes about by chance
+GUESSES = ("rot13", "leet", "reversed", "spaced", "tags")  # readings in which a number comes about by chance
 AS_WRITTEN = ("plain", "folded")  # readings that undo characters, not encodings
 LEAST_DECODED = 0.5
 

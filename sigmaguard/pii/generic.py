@@ -135,6 +135,8 @@ _CARD_GAP = r"[ .\u00a0\u2007\u2010-\u2013\u202f-]"
 _WIDE_GAP = r"(?:\t| {2,3}| ?/ ?| [\u2013-] )"
 _LINE_GAP = r" ?\\?\r?\n(?:> ?){0,2} {0,4}"
 _FOUR_DIGITS = "[0-9]{4}"
+# Columns, lines and single digits: one row in ten of a table of amounts has a good checksum
+_LOOSE = re.compile(r"[\t\r\n/]| {2}| [\u2013-] |[0-9] [0-9] [0-9] ")
 _CARD_LETTER = rf"[^\W_{UNSPACED}]"
 
 
@@ -163,11 +165,11 @@ class Card(CreditCardRecognizer):
     ]
 
     def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
-        """True for a checksum and a known issuer, None for the checksum alone."""
+        """True for a checksum and a known issuer, None for the checksum alone and for what tables look like, too."""
         digits = re.sub(r"\D", "", pattern_text)
         if not super().validate_result(digits):
             return False
-        return True if _BRANDS.fullmatch(digits) else None
+        return True if _BRANDS.fullmatch(digits) and not _LOOSE.search(pattern_text) else None
 
 
 ACCOUNT = 96  # code points of an IBAN of 34 with gaps, one or two of them ends of lines
@@ -285,7 +287,7 @@ class Mac(MacAddressRecognizer):
     PATTERNS = [
         Pattern(
             "pairs",
-            r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\w|[:-][0-9A-Za-z])",
+            r"(?<!\w)(?<!\b[0-9A-Fa-f]{2}[:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?!\w|[:-][0-9A-Za-z])",
             0.6,
         ),
         Pattern("dots", r"(?<![\w.-])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?!\w|[.-][0-9A-Za-z])", 0.6),

@@ -11,10 +11,11 @@ _TECHNICAL = re.compile(
 )
 # the last is a product of RFC 9110, section 10.1.5: Chrome/122.0.0.0
 _VERSION = re.compile(
-    r"(?:\bv\s?|version(?:en|s)?\W{0,5}|release\W{0,5}|==|>=|<=|~=|@|(?<!/)\b(?-i:[A-Z])\w*/)\Z", re.IGNORECASE
+    r"(?:\bv\s?|version(?:en|s)?\W{0,5}|release\W{0,5}|==|>=|<=|~=|@|(?<!/)\b(?-i:[A-Z])(?<!\bH(?=ost/))(?<!\bS(?=erver/))(?<!\bC(?=lient/))(?!P/|NS/|PC/)\w*/)\Z",
+    re.IGNORECASE,
 )
 
-_REVISION = re.compile(r"[-+~]\d")  # 1.2.5.1-2
+_REVISION = re.compile(r"[-+~]\d(?!\d{0,2}\.\d{1,3}\.\d{1,3}\.\d)")  # 1.2.5.1-2, but no range of addresses
 
 
 def is_technical(text: str, start: int, end: int) -> bool:

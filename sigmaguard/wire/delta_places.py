@@ -61,7 +61,10 @@ class DeltaPlaces:
             if segment.path.endswith(pointer.KEY):
                 found.collector.segments.append(segment)
                 continue
-            name, steps = _steps_to(found.delta, pointer.tokens(segment.path[len(found.at) :]), self._beside)
+            name, steps, value = _steps_to(found.delta, pointer.tokens(segment.path[len(found.at) :]), self._beside)
+            if not isinstance(value, str):  # a number is whole as it is, and goes on none
+                found.collector.segments.append(segment)
+                continue
             channel = f"{found.prefix}/at/{name}"
             if channel not in self._steps and len(self._steps) >= PLACES:
                 raise WireError("too_many_places", f"the stream has text at over {PLACES} places of its deltas")
@@ -104,7 +107,7 @@ def _told_apart(at: Mapping[str, Any]) -> dict[str, Any]:
 
 def _steps_to(
     holder: Any, tokens: list[str], beside_of: Callable[[Mapping[str, Any]], dict[str, Any]]
-) -> tuple[str, list[_Step]]:
+) -> tuple[str, list[_Step], Any]:
     names: list[str] = []
     steps: list[_Step] = []
     at: Any = holder
@@ -118,7 +121,7 @@ def _steps_to(
             names.append(pointer.escape(token))
             steps.append(_Step(token, beside_of(at)))
             at = at[token]
-    return "/".join(names), steps
+    return "/".join(names), steps, at
 
 
 def _is_plain(value: object) -> bool:

@@ -17,7 +17,7 @@ from sigmaguard.wire.lines import is_lines_type
 from sigmaguard.wire.locate import key_pointer
 from sigmaguard.wire.multipart import Form
 from sigmaguard.wire.openai_shared import model_of, streams, usage_of
-from sigmaguard.wire.plain_text import PlainText, UrlForm, begins_as_json, utf8_text
+from sigmaguard.wire.plain_text import PlainText, UrlForm, begins_as_json, is_mostly_text, utf8_text
 from sigmaguard.wire.pointer import escape
 
 UNKNOWN = "other"  # what records call such an endpoint: paths hold identifiers, and there is no end of them
@@ -116,7 +116,7 @@ class GenericCodec:
 
 def _text_content(raw: bytes, *, is_text: bool) -> Content:
     text = utf8_text(raw)
-    if not text and not is_text:
+    if not text and not is_text and not is_mostly_text(raw):
         return Content([])
     form = PlainText(raw) if text else PlainText(raw, "latin-1")
     return Content([Segment("", Origin.USER, form.text, "user", is_json=_is_source(form.text))], form=form)

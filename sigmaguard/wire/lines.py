@@ -16,7 +16,7 @@ class LineDecoder:
     """Splits a stream into lines as `SseDecoder` does into events; concatenating their `raw` gives the stream back."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()  # grows in place: a long line comes in thousands of pieces
         self._searched = 0
         self._limit = limit_bytes
 
@@ -38,7 +38,9 @@ class LineDecoder:
             else:
                 self._searched = len(self._buffer)
                 return None
-        raw, self._buffer, self._searched = self._buffer[:end], self._buffer[end:], 0
+        raw = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._searched = 0
         return SseEvent(raw, "", raw.strip())
 
     def run(self, shape: Shape) -> Run | None:

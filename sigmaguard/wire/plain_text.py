@@ -1,5 +1,6 @@
 """Bodies that are text and no document of a protocol: which bytes are text, and edits of it. Finds nothing in it."""
 
+import re
 from collections.abc import Sequence
 from json import detect_encoding
 from urllib.parse import quote_plus, unquote_plus
@@ -8,7 +9,10 @@ from sigmaguard.errors import WireError
 from sigmaguard.wire.body import apply_edits
 from sigmaguard.wire.codec import Edit
 
-JSON_BEGINS = b'{["'
+_BEGINNINGS = (b"{", b"[", b'"')
+_BLANKS = re.compile(rb"[ \t\r\n\f\v]*+")
+_PRINTED = bytes((*range(0x20, 0x7F), *b"\t\r\n"))
+_LOOKED = 65_536
 _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = "the body begins as JSON does but is not UTF-8; some servers read it all the same, so send it as UTF-8"
 
@@ -25,16 +29,28 @@ def utf8_text(raw: bytes) -> str:
         text = ""
     if begins_as_json(raw) and not text:
         raise WireError("not_utf8", _NOT_UTF8)
-    wide = detect_encoding(raw[:4])
-    if not wide.startswith("utf-8") and raw[:64].decode(wide, "replace").lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"'):
+    if _is_wide_json(raw):
         raise WireError("not_utf8", _NOT_UTF8)
     return text
 
 
+def is_mostly_text(raw: bytes) -> bool:
+    """Whether bytes that are not UTF-8 are nearly all letters: a prompt with a stray byte, no picture, no archive."""
+    looked = raw[:_LOOKED]
+    return len(looked.translate(None, _PRINTED)) * 8 < len(looked)
+
+
+def _is_wide_json(raw: bytes) -> bool:
+    wide = detect_encoding(raw[:4])
+    if wide.startswith("utf-8"):
+        return False
+    return raw.decode(wide, "replace").lstrip("\ufeff \t\r\n")[:1] in ("", "{", "[", '"')
+
+
 def begins_as_json(raw: bytes) -> bool:
     """Whether the first byte that is no blank begins an object, an array or a string."""
-    first = raw[:64].removeprefix(_BOM).lstrip()[:1]
-    return first != b"" and first in JSON_BEGINS
+    begin = _BLANKS.match(raw, len(_BOM) if raw.startswith(_BOM) else 0)
+    return begin is not None and raw[begin.end() : begin.end() + 1] in _BEGINNINGS
 
 
 def is_binary_start(start: bytes, content_type: str) -> bool:
@@ -42,7 +58,7 @@ def is_binary_start(start: bytes, content_type: str) -> bool:
     kind = content_type.lower()
     if kind.startswith(("text/", "multipart/")) or "json" in kind or "form" in kind:
         return False
-    if begins_as_json(start) or start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16's mark
+    if begins_as_json(start) or _is_wide_json(start) or is_mostly_text(start):
         return False
     try:
         start.decode()
@@ -76,10 +92,12 @@ class UrlForm:
 
     def encode(self, edits: Sequence[Edit]) -> bytes:
         """The form with the edits applied: `/2` is the third value, `/2~key` its name."""
+        by_path: dict[str, list[Edit]] = {}
+        for edit in edits:
+            by_path.setdefault(edit.path, []).append(edit)
         pairs = []
         for at, (name, equals, value) in enumerate(self._pairs):
-            of_name = [edit for edit in edits if edit.path == f"/{at}~key"]
-            of_value = [edit for edit in edits if edit.path == f"/{at}"]
+            of_name, of_value = by_path.get(f"/{at}~key"), by_path.get(f"/{at}")
             said = self.fields[at]
             name = quote_plus(apply_edits(said[0], of_name)) if of_name else name
             value = quote_plus(apply_edits(said[1], of_value)) if of_value else value

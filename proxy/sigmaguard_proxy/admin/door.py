@@ -235,9 +235,19 @@ def _decoded(decode: Callable[[bytes], Any], kind: Any, raw: bytes) -> Any:
     try:
         return decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "body", msgspec.json.decode(raw), kind) from error
+        raise _invalid(error, "body", _given(raw), kind) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProblemError(400, "malformed_json", f"the body is not JSON: {error}") from error
+
+
+def _given(raw: bytes) -> object:
+    """The whole body: what does not fit may stand before what is no JSON at all."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(400, "malformed_json", f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise ProblemError(400, "malformed_json", "the body is nested too deep") from error
 
 
 def _invalid(

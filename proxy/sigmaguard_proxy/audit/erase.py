@@ -76,8 +76,8 @@ class Eraser:
             if last is None:
                 break
             after = last
-        if total:
-            self.is_overwritten = await self._database.forget_freed()
+        # also where nothing was left to erase: an earlier run may have found the journal being read
+        self.is_overwritten = await self._database.forget_freed()
         return total
 
     async def _select(

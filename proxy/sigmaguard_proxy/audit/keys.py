@@ -168,7 +168,7 @@ def _signing(secret: bytes) -> Ed25519PrivateKey:
 
 
 def _content_key(secret: bytes) -> bytes:
-    """A key of its own for contents: whoever is given one of the two cannot make the other of it (RFC 5869)."""
+    """A key of its own for contents: whoever is given it cannot make the signing key of it (RFC 5869)."""
     return HKDF(SHA256(), 32, salt=None, info=CONTENT_KEY).derive(secret)
 
 

@@ -165,6 +165,8 @@ class Wal:
         if not is_due or self._used() >= self._limit_bytes:  # the limit is kept by `append`, a segment at a time
             return
         with self._mutex:
+            if self._closed.is_set():  # the folder may be another process's by now
+                return
             old = self._fd
             try:
                 self._open_next()

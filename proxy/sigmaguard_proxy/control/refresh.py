@@ -6,7 +6,9 @@ A change is seen by a notice (at once) or, where that was lost, by the generatio
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sigmaguard.errors import ConfigError
 from sigmaguard.model import Mode
@@ -47,6 +49,8 @@ class Refresher:
         self._database_is_down = False
         self._directory: SnapshotDirectory | None = None
         self._changed: set[Callable[[Snapshot], None]] = set()
+        # of its own: what is taken away must not wait behind bodies that are read in the loop's threads
+        self._threads = ThreadPoolExecutor(2, "snapshot")
 
     async def first(self) -> Snapshot:
         """The snapshot to start with. Raises ConfigError where there is neither a database nor anything last good."""
@@ -72,6 +76,9 @@ class Refresher:
         """Keeps this directory fresh from now on."""
         self._directory = directory
         tasks.spawn(self._keep_fresh(directory), name="refresh")
+
+    async def _beside(self, work: Callable[..., Any], *given: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
     def watch(self, tasks: Tasks) -> None:
         """Only looks whether the database is there; for a process without a directory."""
@@ -118,14 +125,14 @@ class Refresher:
         rows = await self._look(directory, directory.snapshot.generation if directory is not None else 0)
         if directory is None or rows is None:
             return
-        building = asyncio.get_running_loop().run_in_executor(None, self._builder.build, rows)
+        building = asyncio.get_running_loop().run_in_executor(self._threads, self._builder.build, rows)
         newest = await self._meanwhile(directory, building, rows)
         snapshot = await building
         if newest is not rows:  # what was taken away meanwhile must not come back with what was begun before
-            snapshot = await asyncio.to_thread(narrowed, snapshot, newest)
+            snapshot = await self._beside(narrowed, snapshot, newest)
             self.wake()
         directory.swap(snapshot)
-        await asyncio.to_thread(save_rows, self._folder, rows)
+        await self._beside(save_rows, self._folder, newest)
         self._log.info("snapshot_in_force", generation=snapshot.generation, problems=len(snapshot.problems))
         for hear in self._changed:
             hear(snapshot)
@@ -141,7 +148,7 @@ class Refresher:
         while True:
             if found is not None:
                 newest = found
-                directory.swap(await asyncio.to_thread(narrowed, directory.snapshot, newest))
+                directory.swap(await self._beside(narrowed, directory.snapshot, newest))
             if building.done():
                 return newest
             await self._woken()

@@ -58,15 +58,18 @@ def found(text: str) -> dict[str, str]:
         ("jan[at]firma[dot]de", "jan[at]firma[dot]de", "EMAIL"),
         ("Karte 4111.1111.1111.1111", "4111.1111.1111.1111", "CARD"),
         # a card, whatever parts its groups, tables and ends of lines included
-        ("4111\t1111\t1111\t1111", "4111\t1111\t1111\t1111", "CARD"),
-        ("4111  1111  1111  1111", "4111  1111  1111  1111", "CARD"),
+        ("Karte: 4111\t1111\t1111\t1111", "4111\t1111\t1111\t1111", "CARD"),
+        ("Karte: 4111  1111  1111  1111", "4111  1111  1111  1111", "CARD"),
         ("4111\u20131111\u20131111\u20131111", "4111\u20131111\u20131111\u20131111", "CARD"),
-        ("4111/1111/1111/1111", "4111/1111/1111/1111", "CARD"),
-        ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "CARD"),
-        ("4111 1111\n1111 1111", "4111 1111\n1111 1111", "CARD"),
-        ("> 4111 1111 1111\r\n> 1111", "4111 1111 1111\r\n> 1111", "CARD"),
+        ("Karte: 4111/1111/1111/1111", "4111/1111/1111/1111", "CARD"),
+        ("Karte: 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "CARD"),
+        ("Karte: 4111 1111\n1111 1111", "4111 1111\n1111 1111", "CARD"),
+        ("> card number 4111 1111 1111\r\n> 1111", "4111 1111 1111\r\n> 1111", "CARD"),
         ("card_4111111111111111", "4111111111111111", "CARD"),
         # words of scripts without gaps touch a value and are no part of it
+        ("MAC:00:1A:2B:3C:4D:5E", "00:1A:2B:3C:4D:5E", "MAC_ADDRESS"),
+        ("block 93.184.216.34-93.184.216.40", "93.184.216.34", "IP_ADDRESS"),
+        ("Host/93.184.216.34 down", "93.184.216.34", "IP_ADDRESS"),
         ("卡号4111111111111111,谢谢", "4111111111111111", "CARD"),
         ("카드는4111 1111 1111 1111입니다", "4111 1111 1111 1111", "CARD"),
         ("邮箱anna.schmidt@example.org是", "anna.schmidt@example.org", "EMAIL"),
@@ -89,6 +92,11 @@ def test_what_people_write_is_found(text: str, value: str, entity: str) -> None:
         # months from and to, as in every curriculum vitae
         "03/2023 - 09/2024 Projektleitung",
         "01.2019 – 12.2021 Elternzeit",
+        # columns and lines of amounts, votes: one in ten has a good checksum
+        "Konto Soll\n4404 1600\n4405 1700",
+        "4111\t1111\t1111\t1111",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "<w:t>4732</w:t><w:t>8559</w:t><w:t>9689</w:t><w:t>5094</w:t>",
         # numbers of trade
         "Artikel-Nr. 0221-445566 ist lieferbar",
         "Auftragsnummer: 0170 1234567",

@@ -31,6 +31,19 @@ WRITINGS = (
 )
 
 
+def test_a_backslash_before_a_placeholder_stays_the_texts_own() -> None:
+    """A masked name in a path: only a placeholder escaped on both sides takes its backslashes with it."""
+    assert restore_text("C:\\Users\\<EMAIL_1>\\x", ISSUED, is_json=False) == "C:\\Users\\anna@example.org\\x"
+    assert restore_text('"C:\\\\<EMAIL_1>"', ISSUED, is_json=True) == '"C:\\\\anna@example.org"'
+
+
+@pytest.mark.parametrize("text", ["report.pdf? Ask <EMAIL_1>", "main.py#12: by <EMAIL_1>", "Node.js/React <EMAIL_1>"])
+def test_a_file_or_product_is_no_host_for_what_comes_after_a_blank(text: str) -> None:
+    assert restore_text(f'{{"text": "{text}"}}', ISSUED, is_json=True) == f'{{"text": "{text}"}}'.replace(
+        "<EMAIL_1>", "anna@example.org"
+    )
+
+
 @pytest.mark.parametrize("writing", WRITINGS)
 @pytest.mark.parametrize(
     ("before", "after"), [("", ""), ("Mail ", " now"), ("(", ")"), ("**", "**"), ("", "s"), ("", "'s,")]
