@@ -6,8 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from sigmaguard.model import Mode
+from sigmaguard.model import Mode, Subject
 from sigmaguard.policy.pack import Limits
+from sigmaguard_proxy.embedded import FixedDirectory
+from sigmaguard_proxy.ports import Caller, Identity, Secret
 from tests.engine.fakes import blocks, masks, policy_of
 from tests.proxy.scripted import Connection, Received, event, gateway, streamed, whole
 from tests.proxy.test_bypasses import ATTACK, KEY, policy
@@ -340,3 +342,22 @@ async def test_a_restricted_key_may_use_only_its_models_there_too() -> None:
         await gate.answer(OLLAMA, ollama_request := {"model": "llama3", "messages": []})
         record = (await gate.recorder.after(1))[0]
     assert record.model == ollama_request["model"]
+
+
+class OneModel(FixedDirectory):
+    """A key for one model."""
+
+    def identify(self, caller: Caller, exchange: str) -> Identity:
+        """The same for everybody."""
+        return Identity(Subject("acme", "", "key-1"), self.policy, self.mode, Secret(""), models=frozenset({"llama3"}))
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("path", [OLLAMA, "/v1/chat/completions"])
+async def test_a_key_for_one_model_is_for_one_model_in_every_mode(mode: Mode, path: str) -> None:
+    """Also where nothing is inspected, with the firewall off."""
+    said = {"messages": [{"role": "user", "content": "hello"}]}
+    async with gateway(POLICY, script=whole({}), directory=OneModel(POLICY, mode)) as gate:
+        for body, status in (({"model": "llama3", **said}, 200), ({"model": "gpt-5", **said}, 403), (said, 403)):
+            assert (await gate.answer(path, body))[0] == status
+        assert [request.json["model"] for request in gate.provider.received] == ["llama3"]

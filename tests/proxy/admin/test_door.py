@@ -144,6 +144,8 @@ async def test_pages_show_everything_once(place: Site) -> None:
         ("GET", "/nothing", None, {}, 404),
         ("POST", "/toggle", None, {}, 405),
         ("PUT", "/toggle", b"{", JSON, 400),
+        ("PUT", "/toggle", b'{"mode": 5, bad', JSON, 400),
+        ("PUT", "/toggle", b'{"mode": "off", "unknown": ' + b"[" * 3_000 + b"]" * 3_000 + b"}", JSON, 400),
         ("PUT", "/toggle", b'{"mode": "off"}', JSON, 422),
         ("PUT", "/toggle", b'{"mode": "off", "reason": "x"}', {"Content-Type": "text/plain"}, 415),
         ("PUT", "/toggle", b'"' + b"x" * 3_000_000 + b'"', JSON, 413),
