@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from sigmaguard.decide import decide
@@ -52,27 +53,6 @@ class Inspecting:
         self.pool = pool
         self.digest_key = digest_key
 
-    def begin(
-        self,
-        policy: Policy,
-        direction: Direction,
-        timing: Timing,
-        segments: Sequence[Segment],
-        tenant: str,
-        digests: Digests | None = None,
-    ) -> Inspection:
-        """An inspection with everything remembered already in it; `digests` are shared by several of one body."""
-        return Inspection(
-            policy,
-            direction,
-            timing,
-            segments,
-            self.memory,
-            tenant=tenant,
-            digest_key=self.digest_key,
-            digests=digests,
-        )
-
     async def begun(
         self,
         policy: Policy,
@@ -82,10 +62,22 @@ class Inspecting:
         tenant: str,
         digests: Digests | None = None,
     ) -> Inspection:
-        """The same as `begin`, beside the loop where a body holds so much that looking it up would be felt."""
-        if is_large(segments):
-            return await asyncio.to_thread(self.begin, policy, direction, timing, segments, tenant, digests)
-        return self.begin(policy, direction, timing, segments, tenant, digests)
+        """An inspection with everything remembered already in it; `digests` are shared by several of one body.
+
+        Begun beside the loop where a body holds so much that looking it up would be felt.
+        """
+        begin = partial(
+            Inspection,
+            policy,
+            direction,
+            timing,
+            segments,
+            self.memory,
+            tenant=tenant,
+            digest_key=self.digest_key,
+            digests=digests,
+        )
+        return await asyncio.to_thread(begin) if is_large(segments) else begin()
 
     async def inspected(
         self,

@@ -59,7 +59,7 @@ class Proxy:
         try:
             return await self._stages(exchange)
         except FaultError as error:
-            exchange.refuse(error.fault, self._mode_of_nobody(exchange))
+            exchange.refuse(error.fault, self.services.mode_for(exchange.identity))
             return self._refuse(exchange, error.refusal(exchange.id))
         except asyncio.CancelledError:
             exchange.status = 499  # the caller hung up; nginx's word for it
@@ -70,7 +70,7 @@ class Proxy:
         except Exception as error:  # the exchange door: whatever it was, the caller gets a clear answer
             self.services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
             fault = internal_fault("internal_error", "Sigmaguard failed on this exchange; nothing was let through")
-            exchange.refuse(fault.fault, self._mode_of_nobody(exchange))
+            exchange.refuse(fault.fault, self.services.mode_for(exchange.identity))
             return self._refuse(exchange, fault.refusal(exchange.id))
         finally:
             self.active -= 1
@@ -312,9 +312,6 @@ class Proxy:
             return exchange.form.encode(edits) if exchange.form else encode_edits(exchange.plain, edits)
         except WireError as error:
             raise client_fault("cannot_mask", f"what must be masked cannot be edited: {error}") from error
-
-    def _mode_of_nobody(self, exchange: Exchange) -> Mode:
-        return self.services.directory.in_force()[1] if exchange.identity is None else exchange.mode
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> web.StreamResponse:
         """The refusal as an answer; where one has begun already nothing can be said, so it breaks off."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from sigmaguard.model import Mode
 from sigmaguard.wire.codec import Registry
 from sigmaguard_proxy.inspecting import Inspecting
 from sigmaguard_proxy.logs import Log
 from sigmaguard_proxy.outbound import Outbound
-from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Limiter, Recorder, Tracer, Trials
+from sigmaguard_proxy.ports import Authority, Directory, ExchangeRecord, Identity, Limiter, Recorder, Tracer, Trials
 from sigmaguard_proxy.tasks import Tasks
 from sigmaguard_proxy.tooling.tooling import Tooling
 from sigmaguard_proxy.upstreams import Upstreams
@@ -35,3 +36,7 @@ class Services:
     tracer: Tracer | None = None
     trials: Trials | None = None
     tooling: Tooling | None = None
+
+    def mode_for(self, identity: Identity | None) -> Mode:
+        """The mode of who asks; where that is not known, the one in force for everybody."""
+        return self.directory.in_force()[1] if identity is None else identity.mode

@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 
+from sigmaguard.check_digits import passes_luhn
 from sigmaguard.detectors.entropy import case_changes, classes, is_wordlike
 
 Check = Callable[[str], bool]
@@ -94,11 +95,8 @@ def pypi(value: str) -> bool:
 
 def luhn(value: str) -> bool:
     """A number whose last digit is its Luhn check digit (ISO/IEC 7812-1, annex B)."""
-    digits = [int(char) for char in value if char.isdigit()]
-    if len(digits) < 2 or len(set(digits)) == 1:
-        return False
-    doubled = (sum(divmod(2 * digit, 10)) if at % 2 else digit for at, digit in enumerate(reversed(digits)))
-    return sum(doubled) % 10 == 0
+    digits = "".join(filter(str.isdigit, value))
+    return len(digits) >= 2 and len(set(digits)) > 1 and passes_luhn(digits)
 
 
 def base58check(value: str) -> bool:

@@ -233,11 +233,15 @@ class Phrases:
 
 def _may_be_padded(text: str) -> bool:
     """Whether so much stands between two words that a phrase would not reach over it; a foreign letter counts too."""
-    return _LEAST_PADDING in text.encode("ascii", "replace").translate(_AS_PADDING)
+    return _LEAST_PADDING in _blanked(text)
+
+
+def _blanked(text: str) -> bytes:
+    return text.encode("ascii", "replace").translate(_AS_PADDING)
 
 
 def _paddings(text: str) -> Iterator[tuple[int, int]]:
-    seen = text.encode("ascii", "replace").translate(_AS_PADDING)
+    seen = _blanked(text)
     if _LEAST_PADDING in seen:
         spans = [match.span() for match in _BLANKS.finditer(seen)]
         if not text.isascii():

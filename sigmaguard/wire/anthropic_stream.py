@@ -11,12 +11,11 @@ from sigmaguard.model import Origin
 from sigmaguard.wire import anthropic_shared, pointer
 from sigmaguard.wire.anthropic_blocks import collect_block, collect_message
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.delta_places import DeltaPlaces, Found
+from sigmaguard.wire.delta_places import DeltaPlaces, Found, PlacedStream
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import number_of, parse_event
 from sigmaguard.wire.sse_fields import known_name, read_lines
-from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KIND_OF_KEY = {"text": "text_delta", "partial_json": "input_json_delta", "thinking": "thinking_delta"}
 _SEALED_DELTAS = frozenset({"signature", "encrypted_content"})
@@ -25,13 +24,13 @@ _LEAST_SEALED = 64  # characters of base64; a provider's are hundreds, and a key
 _LEGIBLE = re.compile(rb"[\x20-\x7e]{32}")  # in the decoded bytes; random ones hold this once in 10^14
 
 
-class MessagesStream:
+class MessagesStream(PlacedStream):
     """One streamed message: a channel a content block and kind of text (`0/text`, `1/partial_json`)."""
 
     def __init__(self) -> None:
         self._channels: dict[int, list[str]] = {}  # of every block that is open
         self._kinds = dict(_KIND_OF_KEY)
-        self._places = DeltaPlaces()
+        super().__init__(DeltaPlaces())
         self._started = False
         self._output_tokens = 0
 
@@ -93,19 +92,6 @@ class MessagesStream:
             names = self._channels.setdefault(index, [])
             names += (name for name in dict.fromkeys(one.channel for one in deltas) if name not in names)
         return tuple(deltas)
-
-    def shape(self, frame: Frame, data: bytes) -> Shape | None:
-        """The shape of the events that only add text."""
-        return shape_of(frame, data)
-
-    def ran(self, number: int) -> None:
-        """Nothing is numbered here."""
-
-    def keep(self, frame: Frame) -> bytes:
-        """The event as it came."""
-        if frame.wholes:
-            self._places.leave(frame, {})
-        return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""

@@ -15,6 +15,7 @@ from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame
 from sigmaguard.wire.fields import Collector, may_hide
 from sigmaguard.wire.opaque import is_word
+from sigmaguard.wire.stream_shape import Shape, shape_of
 
 PLACES = 512  # of one stream; fields have a handful each, and every one may hold text back
 KEYS = 4096  # that may be text, of one stream
@@ -94,6 +95,26 @@ class DeltaPlaces:
         for segment in frame.wholes:
             if segment.path.endswith(pointer.KEY) and len(self._left) < KEYS:
                 self._left[segment.text] = texts.get(segment.path, segment.text)
+
+
+class PlacedStream:
+    """What streams have in common whose nested texts are told by their places and whose events are not numbered."""
+
+    def __init__(self, places: DeltaPlaces) -> None:
+        self._places = places
+
+    def shape(self, frame: Frame, data: bytes) -> Shape | None:
+        """The shape of the events that only add text."""
+        return shape_of(frame, data)
+
+    def ran(self, number: int) -> None:
+        """Nothing is numbered here."""
+
+    def keep(self, frame: Frame) -> bytes:
+        """The event as it came."""
+        if frame.wholes:
+            self._places.leave(frame, {})
+        return frame.raw
 
 
 def place(holder: Any, path: str) -> str:

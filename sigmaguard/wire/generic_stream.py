@@ -13,12 +13,12 @@ import orjson
 from sigmaguard.errors import WireError
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.delta_places import DeltaPlaces, Found, place
+from sigmaguard.wire.delta_places import DeltaPlaces, Found, PlacedStream, place
 from sigmaguard.wire.errors import error_body
 from sigmaguard.wire.fields import OPAQUE_KEYS, Collector
 from sigmaguard.wire.generic_fields import answer_texts, is_opaque_here
 from sigmaguard.wire.sse_fields import read_lines
-from sigmaguard.wire.stream_shape import Shape, shape_of
+from sigmaguard.wire.stream_shape import Shape
 
 _DONE = b"[DONE]"
 _BARE = "text"  # the key under which a frame's body holds what is no JSON object
@@ -36,13 +36,13 @@ class _Form(msgspec.Struct, frozen=True):
     is_object: bool = True
 
 
-class GenericStream:
+class GenericStream(PlacedStream):
     """One stream; a channel is a place in its events."""
 
     def __init__(self, *, is_lines: bool = False, anthropic: bool = False) -> None:
         self._is_lines = is_lines
         self._anthropic = anthropic
-        self._places = DeltaPlaces(_beside)
+        super().__init__(DeltaPlaces(_beside))
         self._open: dict[str, None] = {}  # in the order they began in
         self._forms: dict[str, tuple[str, _Form]] = {}  # how a channel's text came: the event's name, and its data
         self._form = _Form()
@@ -92,16 +92,7 @@ class GenericStream:
 
     def shape(self, frame: Frame, data: bytes) -> Shape | None:
         """The shape of the events that only add text."""
-        return shape_of(frame, data) if self._form.is_object and not self._is_lines else None
-
-    def ran(self, number: int) -> None:
-        """Nothing is numbered here."""
-
-    def keep(self, frame: Frame) -> bytes:
-        """The event as it came."""
-        if frame.wholes:
-            self._places.leave(frame, {})
-        return frame.raw
+        return super().shape(frame, data) if self._form.is_object and not self._is_lines else None
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""

@@ -7,6 +7,7 @@ stays unseen, as it stays unseen to the decoders.
 import re
 from binascii import Error, a2b_base64
 
+from sigmaguard.check_digits import passes_luhn
 from sigmaguard.decoding import legible
 
 SHORT = 15  # characters: no credential and no order fits into an identifier of this length
@@ -98,15 +99,9 @@ def _is_value(text: str) -> bool:
             moved = match["account"][4:] + match["account"][:4]
             if int("".join(str(int(char, 36)) for char in moved)) % 97 == 1:  # ISO 7064, MOD 97-10
                 return True
-        elif not match["card"] or _passes_luhn(match["card"].replace("-", "")):
+        elif not match["card"] or passes_luhn(match["card"].replace("-", "")):
             return True
     return False
-
-
-def _passes_luhn(digits: str) -> bool:
-    """The checksum of ISO/IEC 7812-1, annex B."""
-    doubled = (int(digit) * 2 for digit in digits[-2::-2])
-    return (sum(map(int, digits[::-2])) + sum(one // 10 + one % 10 for one in doubled)) % 10 == 0
 
 
 def number_text(number: int | float) -> str:

@@ -10,12 +10,11 @@ from sigmaguard.errors import WireError
 from sigmaguard.model import Origin, Segment
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.delta_places import DeltaPlaces, Found
+from sigmaguard.wire.delta_places import DeltaPlaces, Found, PlacedStream
 from sigmaguard.wire.fields import Collector, may_hide
 from sigmaguard.wire.opaque import is_word
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
 from sigmaguard.wire.sse_fields import read_lines
-from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _CHUNK = frozenset({"id", "object", "model", "created", "choices", "system_fingerprint", "service_tier", "error"}) | {
     "obfuscation"
@@ -32,7 +31,7 @@ _PARTED = 512  # of functions and of texts in annotations that have an index, in
 _OWN = frozenset({"choices", "usage", "sigmaguard", "obfuscation", "error"})  # of a chunk, never repeated in ours
 
 
-class ChatStream:
+class ChatStream(PlacedStream):
     """One streamed answer: a channel a choice and kind of text, and one a tool call.
 
     Channels: `0/content`, `0/refusal`, any other string of a delta, `0/call/1` (arguments),
@@ -45,7 +44,7 @@ class ChatStream:
         self._last: dict[str, Any] = {}
         self._open: dict[int, set[str]] = {}
         self._finished: set[int] = set()
-        self._places = DeltaPlaces()
+        super().__init__(DeltaPlaces())
         self._parts: dict[str, str] = {}  # by channel: the end of what has come of a text that is never held back
         self._before: dict[str, str] = {}  # by pointer: what has left of such a text before this frame's part
 
@@ -181,19 +180,6 @@ class ChatStream:
         if before:
             self._before[path] = before
         return before + part
-
-    def shape(self, frame: Frame, data: bytes) -> Shape | None:
-        """The shape of the chunks that only add text."""
-        return shape_of(frame, data)
-
-    def ran(self, number: int) -> None:
-        """Nothing is numbered here."""
-
-    def keep(self, frame: Frame) -> bytes:
-        """The chunk as it came."""
-        if frame.wholes:
-            self._places.leave(frame, {})
-        return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The chunk with these strings replaced."""

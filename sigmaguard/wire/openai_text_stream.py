@@ -8,11 +8,10 @@ import orjson
 from sigmaguard.model import Origin
 from sigmaguard.wire import pointer
 from sigmaguard.wire.codec import Delta, Frame, Refusal
-from sigmaguard.wire.delta_places import DeltaPlaces, Found
+from sigmaguard.wire.delta_places import DeltaPlaces, Found, PlacedStream
 from sigmaguard.wire.fields import Collector
 from sigmaguard.wire.openai_shared import collect_error, error_body, number_of, parse_event
 from sigmaguard.wire.sse_fields import read_lines
-from sigmaguard.wire.stream_shape import Shape, shape_of
 
 _KNOWN = frozenset({"id", "object", "model", "created", "choices", "delta", "error", "type", "system_fingerprint"}) | {
     "obfuscation"
@@ -20,7 +19,7 @@ _KNOWN = frozenset({"id", "object", "model", "created", "choices", "delta", "err
 _CHOICE = frozenset({"index", "text", "finish_reason", "logprobs"})
 
 
-class TextStream:
+class TextStream(PlacedStream):
     """One stream: a channel a choice (`0/text`), or the one transcript (`delta`)."""
 
     def __init__(self, origin: Origin) -> None:
@@ -28,7 +27,7 @@ class TextStream:
         self._last: dict[str, Any] = {}
         self._open: set[str] = set()
         self._finished: set[str] = set()
-        self._places = DeltaPlaces()
+        super().__init__(DeltaPlaces())
 
     def decode(self, raw: bytes, event: str, data: bytes) -> Frame:
         """One event. Raises WireError where its data is not a JSON object."""
@@ -87,19 +86,6 @@ class TextStream:
         for key, value in choice.items():
             if key not in _CHOICE:
                 collector.walk(f"/choices/{at}", {key: value}, self._origin)
-
-    def shape(self, frame: Frame, data: bytes) -> Shape | None:
-        """The shape of the events that only add text."""
-        return shape_of(frame, data)
-
-    def ran(self, number: int) -> None:
-        """Nothing is numbered here."""
-
-    def keep(self, frame: Frame) -> bytes:
-        """The event as it came."""
-        if frame.wholes:
-            self._places.leave(frame, {})
-        return frame.raw
 
     def rewrite(self, frame: Frame, texts: Mapping[str, str]) -> bytes:
         """The event with these strings replaced."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sigmaguard.model import Fault, FaultSource, Mode
+from sigmaguard.model import Fault, FaultSource
 from sigmaguard.wire.codec import Refusal
 from sigmaguard_proxy.exchange import Exchange
 from sigmaguard_proxy.faults import FaultError, client_fault, internal_fault
@@ -43,7 +43,7 @@ async def through(
         exchange.status = error.status
         return refuse(error.refusal(exchange.id))
     except FaultError as error:
-        exchange.refuse(error.fault, _mode_of_nobody(services, exchange))
+        exchange.refuse(error.fault, services.mode_for(exchange.identity))
         exchange.status = error.status
         return refuse(error.refusal(exchange.id))
     except asyncio.CancelledError:
@@ -55,7 +55,7 @@ async def through(
     except Exception as error:  # the exchange door: whatever it was, the caller gets a clear answer
         services.log.error("exchange_failed", exchange=exchange.id, error=type(error).__name__)
         fault = internal_fault("internal_error", "Sigmaguard failed on this exchange; nothing was let through")
-        exchange.refuse(fault.fault, _mode_of_nobody(services, exchange))
+        exchange.refuse(fault.fault, services.mode_for(exchange.identity))
         exchange.status = fault.status
         return refuse(fault.refusal(exchange.id))
     finally:
@@ -64,10 +64,6 @@ async def through(
                 record(exchange)
             except FaultError as error:
                 services.log.error("record_failed", exchange=exchange.id, error=error.fault.kind)
-
-
-def _mode_of_nobody(services: Services, exchange: Exchange) -> Mode:
-    return services.directory.in_force()[1] if exchange.identity is None else exchange.mode
 
 
 def identify(services: Services, exchange: Exchange) -> None:
